@@ -1,0 +1,198 @@
+//! The walk over a text: strict by RFC 8259, one byte of look-ahead, no tree.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::string::plain_run;
+use super::{DEPTH_MAX, JsonError};
+
+/// The error at a byte offset, with its line and column.
+pub(super) fn at(body: &[u8], offset: usize, what: impl Into<Cow<'static, str>>) -> JsonError {
+    let before = &body[..offset.min(body.len())];
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+    JsonError { offset, line, column, what: what.into() }
+}
+
+/// The walk: `at` is the offset of the next byte.
+pub(super) struct Walk<'b> {
+    pub(super) body: &'b [u8],
+    pub(super) at: usize,
+}
+
+impl Walk<'_> {
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.body.get(self.at).copied()
+    }
+
+    pub(super) fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    pub(super) fn expected(&self, what: &str) -> JsonError {
+        let found = match self.peek() {
+            Some(byte) if byte.is_ascii_graphic() => format!("expected {what}, found `{}`", char::from(byte)),
+            Some(_) => format!("expected {what}"),
+            None => format!("expected {what}, found the end of the text"),
+        };
+        at(self.body, self.at, found)
+    }
+
+    pub(super) fn value(&mut self, depth: usize) -> Result<(), JsonError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b'{') => {
+                self.at += 1;
+                self.object_members(self.deeper(depth)?, |_, _| ())
+            }
+            Some(b'[') => {
+                self.at += 1;
+                self.elements(self.deeper(depth)?)
+            }
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => Err(self.expected("a value")),
+        }
+    }
+
+    fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
+        if depth >= DEPTH_MAX {
+            return Err(at(self.body, self.at, format!("nested deeper than {DEPTH_MAX} levels")));
+        }
+        Ok(depth + 1)
+    }
+
+    /// The members of an object whose brace has been read.
+    pub(super) fn object_members(&mut self, depth: usize, mut each: impl FnMut(Range<usize>, Range<usize>)) -> Result<(), JsonError> {
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            if self.peek() != Some(b'"') {
+                return Err(self.expected("a member name in double quotes"));
+            }
+            let key = self.string()?;
+            self.space();
+            if self.peek() != Some(b':') {
+                return Err(self.expected("`:`"));
+            }
+            self.at += 1;
+            self.space();
+            let start = self.at;
+            self.value(depth)?;
+            each(key, start..self.at);
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.expected("`,` or `}`")),
+            }
+        }
+    }
+
+    fn elements(&mut self, depth: usize) -> Result<(), JsonError> {
+        self.space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            self.value(depth)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.expected("`,` or `]`")),
+            }
+        }
+    }
+
+    /// Skips a string and gives the span between its quotes.
+    pub(super) fn string(&mut self) -> Result<Range<usize>, JsonError> {
+        let start = self.at + 1;
+        self.at = start;
+        loop {
+            self.at += plain_run(&self.body[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(start..self.at - 1);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(at(self.body, self.at, "a control character in a string must be escaped")),
+                None => return Err(self.expected("the string's closing `\"`")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), JsonError> {
+        match self.body.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => match self.body.get(self.at + 2..self.at + 6) {
+                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => self.at += 6,
+                _ => return Err(at(self.body, self.at, "`\\u` wants four hexadecimal digits")),
+            },
+            _ => return Err(at(self.body, self.at, "an escape that JSON does not have")),
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
+        if self.body[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(());
+        }
+        Err(self.expected("a value"))
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.expected("a digit")),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.some_digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn some_digits(&mut self) -> Result<(), JsonError> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return Err(self.expected("a digit"));
+        }
+        self.digits();
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Writing JSON into a caller's buffer, member by member.
+
+use super::{Raw, write_string};
+
+/// Appends an object; `fill` writes its members.
+pub fn object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
+    out.push(b'{');
+    fill(&mut Object { out, first: true });
+    out.push(b'}');
+}
+
+/// Appends an array; `fill` writes its elements.
+pub fn array(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>)) {
+    out.push(b'[');
+    fill(&mut Array { out, first: true });
+    out.push(b']');
+}
+
+/// The open object. Keys are constants of ours or come from a text that was unescaped: both are escaped as needed.
+pub struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    first: bool,
+}
+
+impl Object<'_> {
+    /// Writes a key and gives the buffer for its value, which the caller must write.
+    pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        write_string(key, self.out);
+        self.out.push(b':');
+        self.out
+    }
+
+    /// A string member, from plain characters.
+    pub fn string(&mut self, key: &str, value: &str) {
+        write_string(value, self.key(key));
+    }
+
+    /// A member that is moved as it was written.
+    pub fn raw(&mut self, key: &str, value: Raw<'_>) {
+        self.key(key).extend_from_slice(value.get().as_bytes());
+    }
+
+    /// A member whose value is written as JSON already: a number, `null`.
+    pub fn verbatim(&mut self, key: &str, json: &str) {
+        self.key(key).extend_from_slice(json.as_bytes());
+    }
+
+    /// A whole number.
+    pub fn u64(&mut self, key: &str, value: u64) {
+        self.key(key).extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A boolean.
+    pub fn bool(&mut self, key: &str, value: bool) {
+        self.verbatim(key, if value { "true" } else { "false" });
+    }
+
+    /// `null`.
+    pub fn null(&mut self, key: &str) {
+        self.verbatim(key, "null");
+    }
+
+    /// An object.
+    pub fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        object(self.key(key), fill);
+    }
+
+    /// An array.
+    pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array<'_>)) {
+        array(self.key(key), fill);
+    }
+}
+
+/// The open array.
+pub struct Array<'o> {
+    out: &'o mut Vec<u8>,
+    first: bool,
+}
+
+impl Array<'_> {
+    /// Gives the buffer for the next element, which the caller must write.
+    pub fn item(&mut self) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        self.out
+    }
+
+    /// An object element.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
+        object(self.item(), fill);
+    }
+
+    /// An element that is moved as it was written.
+    pub fn raw(&mut self, value: Raw<'_>) {
+        self.item().extend_from_slice(value.get().as_bytes());
+    }
+
+    /// A string element, from plain characters.
+    pub fn string(&mut self, value: &str) {
+        write_string(value, self.item());
+    }
+}

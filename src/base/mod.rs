@@ -1,0 +1,11 @@
+//! What knows nothing of models or providers: errors, clocks, chance, JSON by spans, server-sent events.
+
+pub mod clock;
+pub mod fault;
+pub mod json;
+pub mod rng;
+pub mod secret;
+pub mod sse;
+
+pub use fault::{Fault, FaultKind, Origin, Retry};
+pub use secret::Secret;

@@ -1,0 +1,130 @@
+//! Wire schemas ⇄ the neutral form: synchronous, pure, one folder for each dialect.
+//!
+//! A dialect is code, a provider is data: what differs between providers of one dialect comes in as
+//! [`ModelTraits`]. Adding a dialect is one folder and one line in [`codec`].
+
+pub mod anthropic;
+mod notes;
+pub mod openai_chat;
+
+use http::StatusCode;
+
+pub use notes::{Losses, Notes, ToolNames};
+
+use crate::base::rng::ExchangeId;
+use crate::base::sse::Frame;
+use crate::base::Fault;
+use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Usage};
+
+/// The registry: one `match`, so that the compiler finds what a new dialect lacks.
+pub fn codec(dialect: Dialect) -> &'static dyn Codec {
+    match dialect {
+        Dialect::OpenAiChat => &openai_chat::OpenAiChat,
+        Dialect::Anthropic => &anthropic::Anthropic,
+    }
+}
+
+/// What one dialect must know. Decoders borrow from the wire text, encoders append to the caller's buffer.
+pub trait Codec: Sync {
+    /// Which dialect this is.
+    fn dialect(&self) -> Dialect;
+
+    /// The path of an operation behind the provider's base URL, `None` where the dialect has none.
+    fn path(&self, operation: Operation) -> Option<&'static str>;
+
+    /// Top-level request members by which policy decides: a case variant of one is refused, since a lenient reader
+    /// upstream would take it for the member itself.
+    fn known_members(&self) -> &'static [&'static str];
+
+    /// Reads a chat request. The body is valid JSON, so errors are about types and meaning.
+    ///
+    /// # Errors
+    /// A fault of the caller's, with `param` naming the member (`messages[2].content`), the expected type and what was found.
+    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault>;
+
+    /// Writes a chat request for `model`. What the dialect cannot say goes to `notes.losses`; what would change the
+    /// meaning of the request (several answers, a file of another provider) is refused.
+    ///
+    /// # Errors
+    /// [`crate::base::FaultKind::Unsupported`], with `param` in the caller's words where they are known.
+    fn encode_request(&self, request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault>;
+
+    /// Reads a whole answer of status 200.
+    ///
+    /// # Errors
+    /// [`crate::base::FaultKind::UpstreamProtocol`] where it is not an answer of this dialect; an error object under status 200 is that error.
+    fn decode_answer<'a>(&self, body: &'a [u8]) -> Result<Answer<'a>, Fault>;
+
+    /// Writes a whole answer.
+    fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply, notes: &mut Notes, out: &mut Vec<u8>);
+
+    /// What accounting wants of a whole answer that is passed on unchanged.
+    ///
+    /// # Errors
+    /// The body is not JSON: [`crate::base::FaultKind::UpstreamProtocol`].
+    fn observe_answer(&self, body: &[u8]) -> Result<Observed, Fault>;
+
+    /// Reads an error answer: `status` is not 2xx, the body may be anything.
+    fn decode_error(&self, status: StatusCode, body: &[u8]) -> Fault;
+
+    /// The status that this dialect's SDKs expect for a fault.
+    fn error_status(&self, fault: &Fault) -> StatusCode;
+
+    /// Writes an error body.
+    fn encode_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>);
+
+    /// Writes the error event that ends a broken stream, complete with its blank line. Never an end mark.
+    fn encode_stream_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>);
+
+    /// A reader of one streamed answer.
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
+
+    /// A writer of one streamed answer.
+    fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
+}
+
+/// Reads the frames of one streamed answer.
+pub trait StreamDecoder: Send {
+    /// Hands the meanings of one frame to `sink`, in order. Tolerates what the dialect's own SDK tolerates.
+    ///
+    /// # Errors
+    /// [`crate::base::FaultKind::UpstreamProtocol`] where the frame cannot be read.
+    fn decode(&mut self, frame: &Frame, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), Fault>;
+}
+
+/// Writes one streamed answer. Whatever comes in, what goes out keeps the dialect's grammar: parts never overlap, and
+/// open ones are closed before the end.
+pub trait StreamEncoder: Send {
+    /// Appends the wire text of one event. [`Event::End`] closes the stream with the dialect's end mark,
+    /// [`Event::Fault`] with its error event.
+    fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// What the dialect could not say so far.
+    fn losses(&self) -> &Losses;
+}
+
+/// What the writer of an answer knows of the exchange.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// For ids that the dialect wants and the upstream did not give.
+    pub id: ExchangeId,
+    /// Shown where the upstream names no model.
+    pub model: String,
+    /// Seconds since the Unix epoch, where the upstream gives none.
+    pub created: u64,
+    /// Whether the caller asked for usage in the stream (OpenAI's `stream_options.include_usage`).
+    pub stream_usage: bool,
+    /// Upper estimate of the input tokens, for a stream that must name them before the provider does.
+    pub input_tokens_estimate: u64,
+    /// Tool names as the caller knows them.
+    pub tools: ToolNames,
+}
+
+/// What accounting reads from an answer that passes unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The tokens, where told.
+    pub usage: Option<Usage>,
+    /// Why it ended, where told.
+    pub finish: Option<FinishReason>,
+}

@@ -1,0 +1,144 @@
+//! What a translation could not say, and which names it had to change.
+
+use std::borrow::Cow;
+
+/// How many different losses are named; further ones are counted under the last.
+const LOSSES_MAX: usize = 32;
+/// Longest name of a loss, in bytes.
+const LOSS_NAME_BYTES_MAX: usize = 64;
+
+/// Members that the target's dialect could not express, by their path without indexes (`messages[].name`). Bounded, since
+/// a caller chooses the names of unknown members and they end in a header.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    names: Vec<Cow<'static, str>>,
+}
+
+impl Losses {
+    /// Names a loss once. Characters that a header value cannot hold are left out.
+    pub fn add(&mut self, name: impl Into<Cow<'static, str>>) {
+        let name = name.into();
+        let sound = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+        let name = match name.len() <= LOSS_NAME_BYTES_MAX && name.chars().all(sound) {
+            true => name,
+            false => Cow::Owned(name.chars().filter(|c| sound(*c)).take(LOSS_NAME_BYTES_MAX).collect()),
+        };
+        if self.names.len() < LOSSES_MAX && !self.names.contains(&name) {
+            self.names.push(name);
+        }
+    }
+
+    /// Takes over another list.
+    pub fn extend(&mut self, other: &Self) {
+        for name in &other.names {
+            self.add(name.clone());
+        }
+    }
+
+    /// Whether nothing was lost.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The names in the order they were met.
+    pub fn names(&self) -> &[Cow<'static, str>] {
+        &self.names
+    }
+}
+
+/// What an encoder leaves behind for the way back.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// What could not be said.
+    pub losses: Losses,
+    /// Which tools go by another name upstream.
+    pub tools: ToolNames,
+}
+
+/// Tools that the target knows under another name, or as another kind, than the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolNames {
+    entries: Vec<ToolName>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ToolName {
+    upstream: String,
+    caller: String,
+    custom: bool,
+}
+
+impl ToolNames {
+    /// The name to use upstream for `caller`: itself where it fits the charset `[a-zA-Z0-9_-]{1,max}`, else a fitting
+    /// one that no other tool has. The same name gives the same answer each time.
+    pub fn fit<'n>(&mut self, caller: &'n str, length_max: usize) -> Cow<'n, str> {
+        let sound = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if let Some(entry) = self.entries.iter().find(|e| e.caller == caller && e.upstream != caller) {
+            return Cow::Owned(entry.upstream.clone());
+        }
+        if !caller.is_empty() && caller.len() <= length_max && caller.chars().all(sound) {
+            return Cow::Borrowed(caller);
+        }
+        let cleaned: String = caller.chars().map(|c| if sound(c) { c } else { '_' }).collect();
+        let mut upstream: String = if cleaned.is_empty() { "tool".to_owned() } else { cleaned[..cleaned.len().min(length_max)].to_owned() };
+        let mut number = 2;
+        while self.entries.iter().any(|e| e.upstream == upstream) {
+            let suffix = format!("_{number}");
+            upstream.truncate(length_max.saturating_sub(suffix.len()));
+            upstream.push_str(&suffix);
+            number += 1;
+        }
+        self.entries.push(ToolName { upstream: upstream.clone(), caller: caller.to_owned(), custom: false });
+        Cow::Owned(upstream)
+    }
+
+    /// Notes that the tool known upstream as `upstream` stands for a free-form tool of the caller's.
+    pub fn mark_custom(&mut self, upstream: &str, caller: &str) {
+        match self.entries.iter_mut().find(|e| e.upstream == upstream) {
+            Some(entry) => entry.custom = true,
+            None => self.entries.push(ToolName { upstream: upstream.to_owned(), caller: caller.to_owned(), custom: true }),
+        }
+    }
+
+    /// The caller's name for an upstream one, and whether the caller's tool is a free-form one. `None`: nothing was changed.
+    pub fn restore(&self, upstream: &str) -> Option<(&str, bool)> {
+        self.entries.iter().find(|e| e.upstream == upstream).map(|e| (e.caller.as_str(), e.custom))
+    }
+
+    /// Whether no tool was renamed.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_named_once_and_bounded() {
+        let mut losses = Losses::default();
+        losses.add("seed");
+        losses.add("seed");
+        losses.add("bad\r\nname: x");
+        assert_eq!(losses.names(), ["seed", "badnamex"]);
+        for i in 0..100 {
+            losses.add(format!("x{i}"));
+        }
+        assert_eq!(losses.names().len(), LOSSES_MAX);
+    }
+
+    #[test]
+    fn tool_names_fit_and_come_back() {
+        let mut names = ToolNames::default();
+        assert_eq!(names.fit("get_weather", 64), "get_weather");
+        assert!(names.is_empty());
+        assert_eq!(names.fit("a.b", 64), "a_b");
+        assert_eq!(names.fit("a/b", 64), "a_b_2");
+        assert_eq!(names.fit("a.b", 64), "a_b");
+        assert_eq!(names.restore("a_b_2"), Some(("a/b", false)));
+        let long = "x".repeat(70);
+        assert_eq!(names.fit(&long, 64).len(), 64);
+        assert_eq!(names.restore("get_weather"), None);
+    }
+}

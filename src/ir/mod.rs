@@ -1,0 +1,65 @@
+//! The neutral form of a request, an answer and a stream: borrowed from the wire text, never serialised, no I/O.
+//!
+//! Names follow the OpenTelemetry GenAI conventions where they have one. Wire shapes live in [`crate::dialect`], so
+//! this form may change freely. What it does not model travels as [`Extension`] or [`Part::Opaque`] and returns only
+//! to the dialect it came from.
+
+mod answer;
+mod event;
+mod request;
+mod text;
+
+pub use answer::{Answer, Finish, FinishReason, Usage};
+pub use event::{Delta, Event, Fold, PartStart, unfold};
+pub use request::{
+    CacheMark, CacheTtl, Citations, Effort, Extension, MaxTokensName, Media, MediaKind, Message, ModelTraits, OutputFormat, Part,
+    Reasoning, ReasoningMode, Request, Role, Source, Thinking, Tool, ToolChoice,
+};
+pub use text::{Number, Text};
+
+/// A wire schema: what the app speaks, or what the provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI Chat Completions (and the embeddings and models endpoints beside it).
+    OpenAiChat,
+    /// Anthropic Messages.
+    Anthropic,
+}
+
+impl Dialect {
+    /// Every dialect, for laws over all pairs.
+    pub const ALL: [Self; 2] = [Self::OpenAiChat, Self::Anthropic];
+
+    /// The name in logs, metrics and messages.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai_chat",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
+
+/// What the caller asks for: the OpenTelemetry `gen_ai.operation.name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A turn of a conversation.
+    Chat,
+    /// Vectors for texts.
+    Embeddings,
+    /// How many tokens a request would have.
+    CountTokens,
+    /// Which models there are.
+    Models,
+}
+
+impl Operation {
+    /// The name in logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+            Self::CountTokens => "count_tokens",
+            Self::Models => "models",
+        }
+    }
+}
