@@ -1,6 +1,8 @@
 //! Outrider, an AI gateway that rides beside each service.
 //!
-//! Layers, each of which may use those above it in this list and none below (a test keeps that):
+//! Layers, each of which may use those above it in this list and none below (a test keeps that).
 
 pub mod base;
 pub mod ir;
+pub mod config;
+pub mod cli;

@@ -54,6 +54,21 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether the same request to the same place may succeed a moment later.
+    pub fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::Overloaded
+                | Self::Unreachable
+                | Self::Timeout
+                | Self::UpstreamFailed
+                | Self::UpstreamProtocol
+                | Self::Truncated
+                | Self::Draining
+        )
+    }
+
     /// The `error_type` label and log field: bounded, snake_case.
     pub fn label(self) -> &'static str {
         match self {
@@ -103,14 +118,12 @@ impl Origin {
     }
 }
 
-/// Whether another try makes sense, and where.
+/// Whether another try makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// The same request would fail again anywhere.
     Never,
-    /// The provider never saw the request, or said it did nothing: the same target may be asked again.
-    SameTarget,
-    /// This target is not the one, another may be.
+    /// Another target may answer; this one too, where [`FaultKind::may_pass`].
     OtherTarget,
 }
 

@@ -1,6 +1,8 @@
 //! What knows nothing of models or providers: errors, clocks, chance, JSON by spans, server-sent events.
 
+pub mod body;
 pub mod clock;
+pub mod drain;
 pub mod fault;
 pub mod json;
 pub mod rng;

@@ -63,6 +63,13 @@ pub struct Extension<'a> {
     pub value: Raw<'a>,
 }
 
+impl Extension<'_> {
+    /// Whether it says how the provider served an answer, not what the model said: leaving it out is no loss to name.
+    pub fn tells_only_of_serving(&self) -> bool {
+        matches!(&*self.name, "system_fingerprint" | "service_tier" | "inference_geo" | "object" | "provider" | "timings" | "x_groq")
+    }
+}
+
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

@@ -31,7 +31,7 @@ impl<'a> Text<'a> {
     /// The characters.
     pub fn read(&self) -> Cow<'_, str> {
         match self {
-            Self::Escaped(inner) => json::unescape(inner.as_bytes()),
+            Self::Escaped(inner) => json::unescape(inner),
             Self::Plain(text) => Cow::Borrowed(text),
         }
     }
@@ -91,7 +91,7 @@ impl<'a> Text<'a> {
     /// The same text, owned and plain.
     pub fn into_owned(self) -> Text<'static> {
         match self {
-            Self::Escaped(inner) => Text::Plain(Cow::Owned(json::unescape(inner.as_bytes()).into_owned())),
+            Self::Escaped(inner) => Text::Plain(Cow::Owned(json::unescape(inner).into_owned())),
             Self::Plain(text) => Text::Plain(Cow::Owned(text.into_owned())),
         }
     }

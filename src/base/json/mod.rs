@@ -5,6 +5,7 @@
 //! must judge the same text), but it builds no tree: strings, which are nearly all of a prompt, are skipped by blocks.
 
 mod raw;
+mod reader;
 mod string;
 mod walk;
 mod write;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 pub use raw::Raw;
+pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};
 pub use write::{Array, Object, array, object};
 
@@ -74,7 +76,7 @@ impl Envelope {
         if let Err(error) = simdutf8::compat::from_utf8(body) {
             return Err(at(body, error.valid_up_to(), "the text is not UTF-8"));
         }
-        let mut walk = Walk { body, at: 0 };
+        let mut walk = Walk::over(body);
         let mut envelope = Self { open: 0, members: Vec::with_capacity(16) };
         walk.space();
         if walk.peek() != Some(b'{') {
@@ -82,8 +84,11 @@ impl Envelope {
         }
         walk.at += 1;
         envelope.open = walk.at;
-        walk.object_members(1, |key, value| {
-            envelope.members.push(Member { key, value });
+        walk.members(|walk, key| {
+            let start = walk.at;
+            walk.value(1)?;
+            envelope.members.push(Member { key, value: start..walk.at });
+            Ok(())
         })?;
         walk.space();
         if walk.at != body.len() {
@@ -113,26 +118,25 @@ impl Envelope {
 
     /// A member whose name is one of `known` but for its case, with the right spelling.
     pub fn case_variant<'k>(&self, body: &[u8], known: &[&'k str]) -> Option<(Member, &'k str)> {
-        self.members.iter().find_map(|member| {
-            let key = unescape(&body[member.key.clone()]);
+        let may_vary = |raw: &[u8]| raw.iter().any(|b| b.is_ascii_uppercase() || *b == b'\\');
+        self.members.iter().filter(|member| may_vary(&body[member.key.clone()])).find_map(|member| {
+            let key = characters(&body[member.key.clone()]);
             let right = known.iter().find(|k| k.eq_ignore_ascii_case(&key) && **k != key)?;
             Some((member.clone(), *right))
         })
     }
 
     fn refuse_twins(&self, body: &[u8]) -> Result<(), JsonError> {
+        let raw = |member: &Member| &body[member.key.clone()];
+        let escaped = self.members.iter().any(|member| raw(member).contains(&b'\\'));
         for (i, member) in self.members.iter().enumerate() {
-            let raw = &body[member.key.clone()];
-            let twin = self.members[..i].iter().find(|other| {
-                let other = &body[other.key.clone()];
-                if raw.contains(&b'\\') || other.contains(&b'\\') {
-                    unescape(raw).eq_ignore_ascii_case(&unescape(other))
-                } else {
-                    raw.eq_ignore_ascii_case(other)
-                }
+            let twin = self.members[..i].iter().any(|other| match escaped {
+                false => raw(member).eq_ignore_ascii_case(raw(other)),
+                true => characters(raw(member)).eq_ignore_ascii_case(&characters(raw(other))),
             });
-            if twin.is_some() {
-                let what = format!("the member `{}` stands twice (names that differ only in case count as one)", unescape(raw));
+            if twin {
+                let name = characters(raw(member));
+                let what = format!("the member `{name}` stands twice (names that differ only in case count as one)");
                 return Err(at(body, member.key.start, what));
             }
         }
@@ -140,8 +144,13 @@ impl Envelope {
     }
 }
 
+/// The characters of a key whose body has been validated.
+fn characters(raw: &[u8]) -> Cow<'_, str> {
+    unescape(std::str::from_utf8(raw).unwrap_or_default())
+}
+
 fn key_is(raw: &[u8], name: &str) -> bool {
-    raw == name.as_bytes() || (raw.contains(&b'\\') && unescape(raw) == name)
+    raw == name.as_bytes() || (raw.contains(&b'\\') && characters(raw) == name)
 }
 
 /// One replacement of a span of a body.
@@ -256,7 +265,7 @@ mod tests {
             let mut out = Vec::new();
             write_string(&text, &mut out);
             prop_assert!(Raw::parse(&out).is_ok());
-            prop_assert_eq!(&*unescape(&out[1..out.len() - 1]), &text);
+            prop_assert_eq!(&*characters(&out[1..out.len() - 1]), &text);
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
 

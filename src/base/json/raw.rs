@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::walk::{Walk, at};
+use super::walk::{Walk, at, skip, skip_string};
 use super::{JsonError, unescape};
 
 /// One JSON value: a slice of a text that has been validated as a whole. Reading it allocates nothing; a value that
@@ -21,7 +21,7 @@ impl<'a> Raw<'a> {
             Ok(text) => text,
             Err(error) => return Err(at(body, error.valid_up_to(), "the text is not UTF-8")),
         };
-        let mut walk = Walk { body, at: 0 };
+        let mut walk = Walk::over(body);
         walk.space();
         let start = walk.at;
         walk.value(0)?;
@@ -31,6 +31,11 @@ impl<'a> Raw<'a> {
             return Err(walk.expected("the end of the text"));
         }
         Ok(Self(&text[start..end]))
+    }
+
+    /// A slice that has been walked over.
+    pub(super) fn walked(text: &'a str) -> Self {
+        Self(text)
     }
 
     /// A constant of our own; the caller vouches that it is JSON.
@@ -70,7 +75,7 @@ impl<'a> Raw<'a> {
 
     /// The characters of a string.
     pub fn string(self) -> Option<Cow<'a, str>> {
-        self.inner().map(|inner| unescape(inner.as_bytes()))
+        self.inner().map(|inner| unescape(inner))
     }
 
     /// A boolean.
@@ -108,36 +113,54 @@ impl<'a> Raw<'a> {
 
     /// The last member of this name.
     pub fn member(self, name: &str) -> Option<Raw<'a>> {
-        self.members().filter(|(key, _)| key == name).last().map(|(_, value)| value)
+        let mut items = self.items(b'{');
+        let mut found = None;
+        while let Some(key) = items.key() {
+            let value = items.value();
+            if key == name || (key.contains('\\') && unescape(key) == name) {
+                found = Some(value);
+            }
+        }
+        found
     }
 
     fn items(self, open: u8) -> Items<'a> {
-        let at = if self.kind() == open { 1 } else { self.0.len() };
-        Items { text: self.0, walk: Walk { body: self.0.as_bytes(), at } }
+        Items { text: self.0, at: if self.kind() == open { 1 } else { self.0.len() } }
     }
 }
 
-/// Between the brackets. The text is known to be valid, so an error can only mean the end.
+/// Between the brackets, in a text that is known to be valid: nothing is checked again.
 struct Items<'a> {
     text: &'a str,
-    walk: Walk<'a>,
+    at: usize,
 }
 
 impl<'a> Items<'a> {
     /// Skips to the next item, or ends.
     fn more(&mut self) -> Option<()> {
-        self.walk.space();
-        if self.walk.peek()? == b',' {
-            self.walk.at += 1;
-            self.walk.space();
+        loop {
+            match self.text.as_bytes().get(self.at)? {
+                b' ' | b'\n' | b'\r' | b'\t' | b',' | b':' => self.at += 1,
+                b'}' | b']' => return None,
+                _ => return Some(()),
+            }
         }
-        (!matches!(self.walk.peek()?, b'}' | b']')).then_some(())
     }
 
-    fn value(&mut self) -> Option<Raw<'a>> {
-        let start = self.walk.at;
-        self.walk.value(0).ok()?;
-        Some(Raw(&self.text[start..self.walk.at]))
+    /// The next key, escapes untouched.
+    fn key(&mut self) -> Option<&'a str> {
+        self.more()?;
+        let start = self.at + 1;
+        self.at = skip_string(self.text.as_bytes(), self.at);
+        let key = self.text.get(start..self.at - 1);
+        self.more()?;
+        key
+    }
+
+    fn value(&mut self) -> Raw<'a> {
+        let start = self.at;
+        self.at = skip(self.text.as_bytes(), self.at);
+        Raw(self.text.get(start..self.at).unwrap_or_default())
     }
 }
 
@@ -148,14 +171,8 @@ impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, Raw<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let items = &mut self.0;
-        items.more()?;
-        let key = items.walk.string().ok()?;
-        items.walk.space();
-        items.walk.at += 1;
-        items.walk.space();
-        let key = unescape(&items.text.as_bytes()[key]);
-        Some((key, items.value()?))
+        let key = self.0.key()?;
+        Some((unescape(key), self.0.value()))
     }
 }
 
@@ -167,7 +184,7 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.more()?;
-        self.0.value()
+        Some(self.0.value())
     }
 }
 

@@ -2,34 +2,74 @@
 
 use std::borrow::Cow;
 
-/// How many bytes from the start are plain string characters: no quote, no backslash, no control character.
-/// Thirty-two at a time, in a form that the compiler turns into vector instructions.
-pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    let special = |b: u8| b == b'"' || b == b'\\' || b < 0x20;
+/// Whether there is a control character anywhere, line breaks included. Where there is none, which is the rule for a
+/// request on the wire, strings need not be searched for them one by one.
+pub(super) fn has_control(bytes: &[u8]) -> bool {
+    let (blocks, tail) = bytes.as_chunks::<64>();
+    let any = |block: &[u8]| block.iter().fold(0u8, |any, b| any | u8::from(*b < 0x20)) != 0;
+    blocks.iter().any(|block| any(block)) || any(tail)
+}
+
+/// Where the next quote or backslash is. Most strings are short: two words are looked at before a search is worth its call.
+pub(super) fn to_quote(bytes: &[u8]) -> usize {
     let mut run = 0;
-    for block in bytes.chunks_exact(32) {
-        if block.iter().fold(false, |any, b| any | special(*b)) {
-            break;
+    while let Some(word) = bytes[run..].first_chunk::<8>() {
+        let marks = equal_to(u64::from_le_bytes(*word), b'"') | equal_to(u64::from_le_bytes(*word), b'\\');
+        if marks != 0 {
+            return run + (marks.trailing_zeros() / 8) as usize;
         }
-        run += 32;
+        run += 8;
+        if run == 16 {
+            return run + memchr::memchr2(b'"', b'\\', &bytes[run..]).unwrap_or(bytes.len() - run);
+        }
     }
-    run + bytes[run..].iter().position(|b| special(*b)).unwrap_or(bytes.len() - run)
+    run + bytes[run..].iter().position(|b| *b == b'"' || *b == b'\\').unwrap_or(bytes.len() - run)
+}
+
+/// How many bytes from the start are plain string characters: no quote, no backslash, no control character.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    let mut run = 0;
+    while let Some(word) = bytes[run..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let marks = equal_to(word, b'"') | equal_to(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word & HIGHS);
+        if marks != 0 {
+            return run + (marks.trailing_zeros() / 8) as usize;
+        }
+        run += 8;
+    }
+    run + bytes[run..].iter().position(|b| is_special(*b)).unwrap_or(bytes.len() - run)
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks the bytes of `word` that are `byte`, in their highest bits. A borrow may mark a byte wrongly, but only behind one
+/// that is marked rightly. Warren, "Hacker's Delight", 2nd ed., section 6-1.
+fn equal_to(word: u64, byte: u8) -> u64 {
+    let difference = word ^ (ONES * u64::from(byte));
+    difference.wrapping_sub(ONES) & !difference & HIGHS
+}
+
+fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
 /// The characters of a string literal given without its quotes. Lone surrogates become U+FFFD: a reader's view, never what is sent on.
-pub fn unescape(inner: &[u8]) -> Cow<'_, str> {
-    if !inner.contains(&b'\\') {
-        return String::from_utf8_lossy(inner);
-    }
+pub fn unescape(inner: &str) -> Cow<'_, str> {
+    // Most are short keys and words, for which a call costs more than it finds.
+    let first = if inner.len() <= 16 { inner.bytes().position(|b| b == b'\\') } else { memchr::memchr(b'\\', inner.as_bytes()) };
+    let Some(first) = first else { return Cow::Borrowed(inner) };
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.push_str(&String::from_utf8_lossy(&rest[..at]));
-        let (c, used) = escaped(&rest[at..]);
+    let mut next = Some(first);
+    while let Some(at) = next {
+        out.push_str(&rest[..at]);
+        let (c, used) = escaped(&rest.as_bytes()[at..]);
         out.push(c);
-        rest = &rest[at + used..];
+        rest = rest.get(at + used..).unwrap_or_default();
+        next = memchr::memchr(b'\\', rest.as_bytes());
     }
-    out.push_str(&String::from_utf8_lossy(rest));
+    out.push_str(rest);
     Cow::Owned(out)
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::string::plain_run;
+use super::string::{has_control, plain_run, to_quote};
 use super::{DEPTH_MAX, JsonError};
 
 /// The error at a byte offset, with its line and column.
@@ -15,12 +15,20 @@ pub(super) fn at(body: &[u8], offset: usize, what: impl Into<Cow<'static, str>>)
 }
 
 /// The walk: `at` is the offset of the next byte.
+#[derive(Clone, Copy)]
 pub(super) struct Walk<'b> {
     pub(super) body: &'b [u8],
     pub(super) at: usize,
+    /// Whether strings must be searched for control characters.
+    control: bool,
 }
 
-impl Walk<'_> {
+impl<'b> Walk<'b> {
+    /// A walk from the start of `body`.
+    pub(super) fn over(body: &'b [u8]) -> Self {
+        Self { body, at: 0, control: has_control(body) }
+    }
+
     pub(super) fn peek(&self) -> Option<u8> {
         self.body.get(self.at).copied()
     }
@@ -44,12 +52,14 @@ impl Walk<'_> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ()),
             Some(b'{') => {
+                let depth = self.deeper(depth)?;
                 self.at += 1;
-                self.object_members(self.deeper(depth)?, |_, _| ())
+                self.members(|walk, _| walk.value(depth))
             }
             Some(b'[') => {
+                let depth = self.deeper(depth)?;
                 self.at += 1;
-                self.elements(self.deeper(depth)?)
+                self.elements(|walk| walk.value(depth))
             }
             Some(b't') => self.word(b"true"),
             Some(b'f') => self.word(b"false"),
@@ -59,15 +69,15 @@ impl Walk<'_> {
         }
     }
 
-    fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
+    pub(super) fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
         if depth >= DEPTH_MAX {
             return Err(at(self.body, self.at, format!("nested deeper than {DEPTH_MAX} levels")));
         }
         Ok(depth + 1)
     }
 
-    /// The members of an object whose brace has been read.
-    pub(super) fn object_members(&mut self, depth: usize, mut each: impl FnMut(Range<usize>, Range<usize>)) -> Result<(), JsonError> {
+    /// The members of an object whose brace has been read; `each` gets a key's span and must read the value.
+    pub(super) fn members(&mut self, mut each: impl FnMut(&mut Self, Range<usize>) -> Result<(), JsonError>) -> Result<(), JsonError> {
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -85,9 +95,7 @@ impl Walk<'_> {
             }
             self.at += 1;
             self.space();
-            let start = self.at;
-            self.value(depth)?;
-            each(key, start..self.at);
+            each(self, key)?;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -100,7 +108,8 @@ impl Walk<'_> {
         }
     }
 
-    fn elements(&mut self, depth: usize) -> Result<(), JsonError> {
+    /// The elements of an array whose bracket has been read; `each` must read the value.
+    pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
         self.space();
         if self.peek() == Some(b']') {
             self.at += 1;
@@ -108,7 +117,7 @@ impl Walk<'_> {
         }
         loop {
             self.space();
-            self.value(depth)?;
+            each(self)?;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -126,7 +135,8 @@ impl Walk<'_> {
         let start = self.at + 1;
         self.at = start;
         loop {
-            self.at += plain_run(&self.body[self.at..]);
+            let rest = &self.body[self.at..];
+            self.at += if self.control { plain_run(rest) } else { to_quote(rest) };
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -195,4 +205,53 @@ impl Walk<'_> {
         self.digits();
         Ok(())
     }
+}
+
+/// Where the value that begins at `at` ends, in a text that is known to be valid: nothing is checked again.
+pub(super) fn skip(text: &[u8], at: usize) -> usize {
+    match text.get(at) {
+        Some(b'"') => skip_string(text, at),
+        Some(b'{' | b'[') => skip_nested(text, at),
+        _ => {
+            let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            text[at..].iter().position(ends).map_or(text.len(), |length| at + length)
+        }
+    }
+}
+
+/// Behind the closing quote of the string whose opening quote is at `at`.
+pub(super) fn skip_string(text: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    loop {
+        at += to_quote(text.get(at..).unwrap_or_default());
+        match text.get(at) {
+            Some(b'\\') => at += 2,
+            Some(b'"') => return at + 1,
+            // Only a text that was not valid has anything else here.
+            Some(_) => at += 1,
+            None => return text.len(),
+        }
+    }
+}
+
+fn skip_nested(text: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = skip_string(text, at);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
 }

@@ -1,0 +1,315 @@
+//! What is known of providers and models, as data: kinds with their base URL and credential, and models with what
+//! they accept. An unknown model gets the defaults of its kind, which strip nothing.
+
+use crate::ir::{Dialect, MaxTokensName, ModelTraits, Thinking};
+
+use super::values::matches;
+
+/// A kind of provider.
+#[derive(Debug)]
+pub struct Kind {
+    /// What `kind` says.
+    pub name: &'static str,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Where it is, unless the configuration says otherwise; `None` for the embedded provider.
+    pub base_url: Option<&'static str>,
+    /// How its key travels.
+    pub auth: Auth,
+    /// The environment variable that customarily holds its key.
+    pub key_variable: Option<&'static str>,
+    /// Whether it refuses requests without a key.
+    pub key_needed: bool,
+    /// The bare model names that it claims, as patterns.
+    pub claims: &'static [&'static str],
+}
+
+/// How a key travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `authorization: Bearer KEY`.
+    Bearer,
+    /// `x-api-key: KEY`, Anthropic's.
+    ApiKey,
+}
+
+/// Every kind that this version knows.
+pub const KINDS: &[Kind] = &[
+    hosted("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", OPENAI_CLAIMS),
+    Kind {
+        name: "anthropic",
+        dialect: Dialect::Anthropic,
+        base_url: Some("https://api.anthropic.com/v1"),
+        auth: Auth::ApiKey,
+        key_variable: Some("ANTHROPIC_API_KEY"),
+        key_needed: true,
+        claims: &["claude-*"],
+    },
+    hosted("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", MISTRAL_CLAIMS),
+    // Hosts of other vendors' models claim none of their names: which host is meant must be said.
+    hosted("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", &[]),
+    hosted("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", &["deepseek-*"]),
+    hosted("xai", "https://api.x.ai/v1", "XAI_API_KEY", &["grok-*"]),
+    hosted("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", &[]),
+    hosted("together", "https://api.together.ai/v1", "TOGETHER_API_KEY", &[]),
+    hosted("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", &["accounts/fireworks/*"]),
+    hosted("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", &[]),
+    hosted("perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY", &["sonar", "sonar-*"]),
+    local("ollama", "http://127.0.0.1:11434/v1", Some("OLLAMA_API_KEY")),
+    local("vllm", "http://127.0.0.1:8000/v1", Some("VLLM_API_KEY")),
+    local("llamacpp", "http://127.0.0.1:8080/v1", Some("LLAMA_API_KEY")),
+    local("lmstudio", "http://127.0.0.1:1234/v1", None),
+    local("sglang", "http://127.0.0.1:30000/v1", None),
+    Kind {
+        name: "echo",
+        dialect: Dialect::OpenAiChat,
+        base_url: None,
+        auth: Auth::Bearer,
+        key_variable: None,
+        key_needed: false,
+        claims: &["echo"],
+    },
+];
+
+/// Kinds whose dialects are still to come.
+pub const LATER: &[&str] = &["gemini", "vertex", "bedrock", "azure"];
+
+const OPENAI_CLAIMS: &[&str] = &["gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*", "ft:*", "codex-*", "computer-use-*"];
+
+const MISTRAL_CLAIMS: &[&str] =
+    &["mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*", "open-mixtral-*"];
+
+/// A vendor in the net that speaks OpenAI's dialect and wants a key.
+const fn hosted(name: &'static str, base_url: &'static str, key_variable: &'static str, claims: &'static [&'static str]) -> Kind {
+    Kind {
+        name,
+        dialect: Dialect::OpenAiChat,
+        base_url: Some(base_url),
+        auth: Auth::Bearer,
+        key_variable: Some(key_variable),
+        key_needed: true,
+        claims,
+    }
+}
+
+/// A server of one's own that speaks OpenAI's dialect and mostly wants no key.
+const fn local(name: &'static str, base_url: &'static str, key_variable: Option<&'static str>) -> Kind {
+    Kind { name, dialect: Dialect::OpenAiChat, base_url: Some(base_url), auth: Auth::Bearer, key_variable, key_needed: false, claims: &[] }
+}
+
+/// The kind of this name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// The bare model names that a provider of this kind claims by default, as patterns with `*`.
+pub fn claims(kind_name: &str) -> &'static [&'static str] {
+    kind(kind_name).map(|kind| kind.claims).unwrap_or_default()
+}
+
+/// What is known of `model` at a provider of this kind.
+pub fn traits(kind: &str, model: &str) -> ModelTraits {
+    let mut traits = ModelTraits::default();
+    let rows = TRAITS.iter().filter(|row| row.kinds.contains(&kind) && row.models.iter().any(|pattern| matches(pattern, model)));
+    for fact in rows.flat_map(|row| row.facts) {
+        fact.apply(&mut traits);
+    }
+    traits
+}
+
+/// Facts about some models of some kinds of provider.
+struct Row {
+    kinds: &'static [&'static str],
+    models: &'static [&'static str],
+    facts: &'static [Fact],
+}
+
+/// One deviation from the defaults.
+enum Fact {
+    OutputTokens(u64),
+    Sampling(bool),
+    SamplingTogether(bool),
+    Thinking(Thinking),
+    ForcedTool(bool),
+    StructuredOutput(bool),
+    SystemInMessages(bool),
+    MaxTokens(MaxTokensName),
+    DeveloperRole(bool),
+    ReplaysReasoning(bool),
+}
+
+impl Fact {
+    fn apply(&self, traits: &mut ModelTraits) {
+        match self {
+            Self::OutputTokens(tokens) => traits.output_tokens_default = *tokens,
+            Self::Sampling(yes) => traits.sampling = *yes,
+            Self::SamplingTogether(yes) => traits.sampling_together = *yes,
+            Self::Thinking(thinking) => traits.thinking = *thinking,
+            Self::ForcedTool(yes) => traits.forced_tool = *yes,
+            Self::StructuredOutput(yes) => traits.structured_output = *yes,
+            Self::SystemInMessages(yes) => traits.system_in_messages = *yes,
+            Self::MaxTokens(name) => traits.max_tokens_name = *name,
+            Self::DeveloperRole(yes) => traits.developer_role = *yes,
+            Self::ReplaysReasoning(yes) => traits.replays_reasoning = *yes,
+        }
+    }
+}
+
+const ANY: &[&str] = &["*"];
+const ANTHROPIC: &[&str] = &["anthropic"];
+const OPENAI: &[&str] = &["openai"];
+
+/// The table. Every row that fits counts, in this order, so that a later row corrects an earlier one.
+const TRAITS: &[Row] = &[
+    // Anthropic: version by version, since each changed what is refused.
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-2*", "claude-instant-*", "claude-3-*"],
+        facts: &[Fact::OutputTokens(4096), Fact::Thinking(Thinking::Unsupported), Fact::StructuredOutput(false)],
+    },
+    Row { kinds: ANTHROPIC, models: &["claude-3-5-*"], facts: &[Fact::OutputTokens(8192)] },
+    Row { kinds: ANTHROPIC, models: &["claude-3-7-*"], facts: &[Fact::OutputTokens(64_000), Fact::Thinking(Thinking::Budget)] },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-sonnet-4*", "claude-opus-4*", "claude-haiku-4*"],
+        facts: &[
+            Fact::OutputTokens(64_000),
+            Fact::Thinking(Thinking::Budget),
+            Fact::StructuredOutput(false),
+            Fact::SamplingTogether(false),
+        ],
+    },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-opus-4-0*", "claude-opus-4-1*", "claude-opus-4-2025*"],
+        facts: &[Fact::OutputTokens(32_000)],
+    },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-*-4-5*", "claude-*-4-6*", "claude-*-4-7*", "claude-*-4-8*"],
+        facts: &[Fact::StructuredOutput(true)],
+    },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-*-4-6*", "claude-*-4-7*", "claude-*-4-8*"],
+        facts: &[Fact::OutputTokens(128_000), Fact::Thinking(Thinking::Adaptive)],
+    },
+    Row { kinds: ANTHROPIC, models: &["claude-*-4-7*", "claude-*-4-8*"], facts: &[Fact::Sampling(false)] },
+    Row { kinds: ANTHROPIC, models: &["claude-*-4-8*"], facts: &[Fact::SystemInMessages(true)] },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-sonnet-5*", "claude-opus-5*", "claude-haiku-5*", "claude-fable-*", "claude-mythos-*"],
+        facts: &[
+            Fact::OutputTokens(128_000),
+            Fact::Thinking(Thinking::Adaptive),
+            Fact::Sampling(false),
+            Fact::SamplingTogether(false),
+            Fact::SystemInMessages(true),
+        ],
+    },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-sonnet-5-5*", "claude-opus-5-5*", "claude-fable-*", "claude-mythos-*"],
+        facts: &[Fact::Thinking(Thinking::Always)],
+    },
+    Row {
+        kinds: ANTHROPIC,
+        models: &["claude-sonnet-5-5*", "claude-opus-5-5*", "claude-fable-5-1*", "claude-mythos-5-1*"],
+        facts: &[Fact::ForcedTool(false)],
+    },
+    Row { kinds: ANTHROPIC, models: &["claude-mythos-preview*"], facts: &[Fact::SystemInMessages(false)] },
+    // OpenAI: the reasoning models refuse what samples; the others refuse what reasons.
+    Row {
+        kinds: OPENAI,
+        models: &["gpt-3.5-*", "gpt-4*", "chatgpt-*", "ft:gpt-*", "gpt-audio*"],
+        facts: &[Fact::OutputTokens(16_384), Fact::Thinking(Thinking::Unsupported)],
+    },
+    Row {
+        kinds: OPENAI,
+        models: &["gpt-3.5-*", "gpt-4", "gpt-4-*", "gpt-4o-2024-05-13", "ft:gpt-3.5-*", "ft:gpt-4-*"],
+        facts: &[Fact::OutputTokens(4096)],
+    },
+    Row { kinds: OPENAI, models: &["gpt-3.5-*", "gpt-4", "gpt-4-*", "gpt-4o-2024-05-13"], facts: &[Fact::StructuredOutput(false)] },
+    Row { kinds: OPENAI, models: &["gpt-4.1*", "ft:gpt-4.1*"], facts: &[Fact::OutputTokens(32_768)] },
+    Row { kinds: OPENAI, models: &["gpt-5*", "gpt-6*"], facts: &[Fact::OutputTokens(128_000), Fact::Sampling(false)] },
+    Row {
+        kinds: OPENAI,
+        models: &["gpt-5*-chat", "gpt-5*-chat-latest"],
+        facts: &[Fact::OutputTokens(16_384), Fact::Sampling(true), Fact::Thinking(Thinking::Unsupported)],
+    },
+    Row { kinds: OPENAI, models: &["o1*", "o3*", "o4*", "ft:o*"], facts: &[Fact::OutputTokens(100_000), Fact::Sampling(false)] },
+    // Reasoning that no effort switches off.
+    Row {
+        kinds: OPENAI,
+        models: &["o1*", "o3*", "o4*", "ft:o*", "gpt-5", "gpt-5-*", "gpt-6-astra*"],
+        facts: &[Fact::Thinking(Thinking::Always)],
+    },
+    Row { kinds: OPENAI, models: &["gpt-5-chat*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
+    Row { kinds: OPENAI, models: &["o1-mini*", "o1-preview*"], facts: &[Fact::DeveloperRole(false)] },
+    // OpenAI-compatible vendors and servers: `system` is what all of them understand.
+    Row {
+        kinds: &[
+            "mistral",
+            "groq",
+            "deepseek",
+            "xai",
+            "openrouter",
+            "together",
+            "fireworks",
+            "cerebras",
+            "perplexity",
+            "ollama",
+            "vllm",
+            "llamacpp",
+            "lmstudio",
+            "sglang",
+        ],
+        models: ANY,
+        facts: &[Fact::DeveloperRole(false)],
+    },
+    Row {
+        kinds: &[
+            "mistral",
+            "deepseek",
+            "openrouter",
+            "together",
+            "fireworks",
+            "perplexity",
+            "ollama",
+            "vllm",
+            "llamacpp",
+            "lmstudio",
+            "sglang",
+        ],
+        models: ANY,
+        facts: &[Fact::MaxTokens(MaxTokensName::MaxTokens)],
+    },
+    Row {
+        kinds: &["mistral"],
+        models: &[
+            "codestral-*",
+            "ministral-*",
+            "pixtral-*",
+            "voxtral-*",
+            "open-mi*",
+            "mistral-large-3*",
+            "mistral-large-2*",
+            "mistral-tiny*",
+        ],
+        facts: &[Fact::Thinking(Thinking::Unsupported)],
+    },
+    // DeepSeek's thinking models want their reasoning back on every turn that calls tools; the old reasoner refuses it.
+    Row { kinds: &["deepseek"], models: ANY, facts: &[Fact::ReplaysReasoning(true)] },
+    Row {
+        kinds: &["deepseek"],
+        models: &["deepseek-reasoner*", "deepseek-r1*"],
+        facts: &[Fact::ReplaysReasoning(false), Fact::ForcedTool(false), Fact::Thinking(Thinking::Always), Fact::OutputTokens(65_536)],
+    },
+    Row {
+        kinds: &["deepseek"],
+        models: &["deepseek-chat*", "deepseek-coder*", "deepseek-v3"],
+        facts: &[Fact::ReplaysReasoning(false), Fact::Thinking(Thinking::Unsupported), Fact::OutputTokens(8192)],
+    },
+    Row { kinds: &["together"], models: ANY, facts: &[Fact::ReplaysReasoning(true)] },
+    Row { kinds: &["xai"], models: &["*non-reasoning*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
+];

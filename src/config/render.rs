@@ -1,0 +1,169 @@
+//! The effective configuration as TOML again: every default visible, every secret redacted.
+
+use std::fmt::Write;
+
+use http::HeaderValue;
+
+use super::provider::secretive;
+use super::values::{show_duration, show_size};
+use super::{Bounds, Config, HttpVersion, Identity, Listen, Model, Place, Provider, Site};
+
+/// Stands where a secret is.
+const REDACTED: &str = "[redacted]";
+
+/// Writes the configuration as a file that says the same, apart from its secrets.
+pub fn render(config: &Config) -> String {
+    let mut out = Toml(String::new());
+    listen(&mut out, &config.bootstrap.listen);
+    identity(&mut out, &config.bootstrap.identity);
+    bounds(&mut out, &config.bootstrap.bounds);
+    config.policy.providers.iter().for_each(|each| provider(&mut out, each));
+    config.policy.models.iter().for_each(|each| model(&mut out, each));
+    out.0
+}
+
+fn listen(out: &mut Toml, listen: &Listen) {
+    out.header("[listen]");
+    out.text("app", &listen.app.to_string());
+    match &listen.unix {
+        Some(path) => out.text("unix", &path.display().to_string()),
+        None => out.none("unix"),
+    }
+    out.text("admin", &listen.admin.to_string());
+    out.text("drain_timeout", &show_duration(listen.drain_timeout));
+    out.raw("hosts", &texts(&listen.hosts));
+    out.raw("origins", &texts(&listen.origins));
+    out.raw("workers", &listen.workers.to_string());
+}
+
+fn identity(out: &mut Toml, identity: &Identity) {
+    out.header("[identity]");
+    for (key, value) in [("team", &identity.team), ("app", &identity.app)] {
+        match value {
+            Some(value) => out.text(key, value),
+            None => out.none(key),
+        }
+    }
+}
+
+fn bounds(out: &mut Toml, bounds: &Bounds) {
+    out.header("[bounds]");
+    out.text("head_bytes_max", &show_size(bounds.head_bytes_max));
+    out.raw("headers_max", &bounds.headers_max.to_string());
+    out.text("body_bytes_max", &show_size(bounds.body_bytes_max));
+    out.text("answer_bytes_max", &show_size(bounds.answer_bytes_max));
+    out.text("event_bytes_max", &show_size(bounds.event_bytes_max));
+    out.raw("connections_max", &bounds.connections_max.to_string());
+    out.raw("exchanges_max", &bounds.exchanges_max.to_string());
+    out.text("held_bytes_max", &show_size(bounds.held_bytes_max));
+    out.raw("idle_connections_max", &bounds.idle_connections_max.to_string());
+    out.text("head_timeout", &show_duration(bounds.head_timeout));
+    out.text("body_idle_timeout", &show_duration(bounds.body_idle_timeout));
+}
+
+fn provider(out: &mut Toml, provider: &Provider) {
+    // A name with a dot would be two keys.
+    let name = if provider.name.contains('.') { literal(&provider.name) } else { provider.name.clone() };
+    out.header(&format!("[providers.{name}]"));
+    out.text("kind", &provider.kind);
+    if let Place::Http(at) = &provider.place {
+        match provider.credential {
+            Some(_) => out.text("api_key", REDACTED),
+            None => out.none("api_key"),
+        }
+        site(out, at);
+        let headers: Vec<_> =
+            provider.headers.iter().map(|(name, value)| format!("{} = {}", literal(name.as_str()), header(value))).collect();
+        out.raw("headers", &if headers.is_empty() { "{}".into() } else { format!("{{ {} }}", headers.join(", ")) });
+    }
+    out.raw("models", &texts(&provider.claims));
+}
+
+fn site(out: &mut Toml, site: &Site) {
+    let usual = if site.origin.scheme_str() == Some("http") { ":80" } else { ":443" };
+    let origin = site.origin.to_string();
+    let origin = origin.trim_end_matches('/');
+    let origin = origin.strip_suffix(usual).unwrap_or(origin);
+    let query = site.query.as_deref().map(|query| format!("?{}", redact_query(query))).unwrap_or_default();
+    out.text("base_url", &format!("{origin}{}{query}", site.path_prefix));
+    match &site.ca_pem {
+        Some(pem) => out.text("ca_file", &String::from_utf8_lossy(pem)),
+        None => out.none("ca_file"),
+    }
+    let version = match site.http_version {
+        HttpVersion::Auto => "auto",
+        HttpVersion::Http1 => "1.1",
+        HttpVersion::Http2 => "2",
+    };
+    out.text("http_version", version);
+}
+
+fn header(value: &HeaderValue) -> String {
+    match value.to_str() {
+        Ok(text) if !value.is_sensitive() => literal(text),
+        _ => literal(REDACTED),
+    }
+}
+
+fn redact_query(query: &str) -> String {
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if secretive(name) => format!("{name}=redacted"),
+        _ => pair.to_owned(),
+    };
+    query.split('&').map(pair).collect::<Vec<_>>().join("&")
+}
+
+fn model(out: &mut Toml, model: &Model) {
+    out.header("[[models]]");
+    out.text("name", &model.name);
+    let target = |(provider, model): (&str, &str)| format!("  {{ provider = {}, model = {} }},\n", literal(provider), literal(model));
+    let targets: String = model.targets.iter().map(|each| target((&each.provider.name, &each.model))).collect();
+    out.raw("targets", &format!("[\n{targets}]"));
+    out.text("strategy", "ordered");
+    out.raw("retry", &format!("{{ attempts = {} }}", model.retry.attempts));
+    let timeout = [
+        ("connect", model.timeout.connect),
+        ("first_token", model.timeout.first_token),
+        ("idle", model.timeout.idle),
+        ("total", model.timeout.total),
+    ];
+    let timeout = timeout.map(|(key, duration)| format!("{key} = {}", literal(&show_duration(duration))));
+    out.raw("timeout", &format!("{{ {} }}", timeout.join(", ")));
+    out.raw("strict", if model.strict { "true" } else { "false" });
+}
+
+/// TOML as it is written, line by line.
+struct Toml(String);
+
+impl Toml {
+    fn header(&mut self, header: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        self.line(format_args!("{gap}{header}"));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, &literal(value));
+    }
+
+    fn raw(&mut self, key: &str, value: &str) {
+        self.line(format_args!("{key} = {value}"));
+    }
+
+    fn none(&mut self, key: &str) {
+        self.line(format_args!("# {key}: none"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(self.0, "{line}").is_ok();
+    }
+}
+
+fn literal(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn texts(texts: &[String]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
+    format!("[{}]", texts.join(", "))
+}
