@@ -5,4 +5,5 @@
 pub mod base;
 pub mod ir;
 pub mod config;
+pub mod dialect;
 pub mod cli;

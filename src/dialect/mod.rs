@@ -11,9 +11,9 @@ use http::StatusCode;
 
 pub use notes::{Losses, Notes, ToolNames};
 
+use crate::base::Fault;
 use crate::base::rng::ExchangeId;
 use crate::base::sse::Frame;
-use crate::base::Fault;
 use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Usage};
 
 /// The registry: one `match`, so that the compiler finds what a new dialect lacks.
@@ -32,6 +32,11 @@ pub trait Codec: Sync {
     /// The path of an operation behind the provider's base URL, `None` where the dialect has none.
     fn path(&self, operation: Operation) -> Option<&'static str>;
 
+    /// Headers that a provider of this dialect wants and a caller of another does not send.
+    fn default_headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Top-level request members by which policy decides: a case variant of one is refused, since a lenient reader
     /// upstream would take it for the member itself.
     fn known_members(&self) -> &'static [&'static str];
@@ -47,7 +52,14 @@ pub trait Codec: Sync {
     ///
     /// # Errors
     /// [`crate::base::FaultKind::Unsupported`], with `param` in the caller's words where they are known.
-    fn encode_request(&self, request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault>;
+    fn encode_request(
+        &self,
+        request: &Request<'_>,
+        model: &str,
+        traits: &ModelTraits,
+        notes: &mut Notes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault>;
 
     /// Reads a whole answer of status 200.
     ///

@@ -92,6 +92,19 @@ impl ToolNames {
         Cow::Owned(upstream)
     }
 
+    /// Reserves the names that need no change, where any of `names` needs one: a changed name must not meet an unchanged
+    /// one. Call it with all tools on offer before the first [`Self::fit`].
+    pub fn reserve<'n>(&mut self, names: impl Iterator<Item = Cow<'n, str>> + Clone, length_max: usize) {
+        let sound = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let fits = |name: &str| !name.is_empty() && name.len() <= length_max && name.chars().all(sound);
+        if names.clone().all(|name| fits(&name)) {
+            return;
+        }
+        for name in names.filter(|name| fits(name)) {
+            self.entries.push(ToolName { upstream: name.clone().into_owned(), caller: name.into_owned(), custom: false });
+        }
+    }
+
     /// Notes that the tool known upstream as `upstream` stands for a free-form tool of the caller's.
     pub fn mark_custom(&mut self, upstream: &str, caller: &str) {
         match self.entries.iter_mut().find(|e| e.upstream == upstream) {
@@ -140,5 +153,18 @@ mod tests {
         let long = "x".repeat(70);
         assert_eq!(names.fit(&long, 64).len(), 64);
         assert_eq!(names.restore("get_weather"), None);
+    }
+
+    #[test]
+    fn a_changed_name_never_meets_an_unchanged_one() {
+        let offered = ["a.b", "a_b", "c"];
+        let mut names = ToolNames::default();
+        names.reserve(offered.iter().map(|name| Cow::Borrowed(*name)), 64);
+        let upstream = offered.map(|name| names.fit(name, 64).into_owned());
+        assert_eq!(upstream, ["a_b_2", "a_b", "c"]);
+        assert_eq!(upstream.each_ref().map(|name| names.restore(name)), offered.map(|name| Some((name, false))));
+        let mut sound = ToolNames::default();
+        sound.reserve(["a", "b"].iter().map(|name| Cow::Borrowed(*name)), 64);
+        assert!(sound.is_empty());
     }
 }

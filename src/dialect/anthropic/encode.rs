@@ -1,0 +1,263 @@
+//! The neutral form → request text.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::schema;
+use super::thinking::Plan;
+use super::turns::Turns;
+use super::wire::{is_blank, try_array, try_object};
+use crate::base::Fault;
+use crate::base::json::{Object, Raw};
+use crate::dialect::Notes;
+use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Text};
+
+/// The longest `metadata.user_id` that the API takes, in characters.
+const USER_CHARS_MAX: usize = 256;
+
+/// Writes a request for `model`. Nothing is left in `out` where it is refused.
+pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let start = out.len();
+    let result = write(request, model, traits, notes, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
+    refuse(request, notes)?;
+    let turns = Turns::new(&request.messages, traits, &mut notes.losses)?;
+    let output_tokens_max = request.output_tokens_max.unwrap_or(traits.output_tokens_default);
+    let plan = Plan::new(request.reasoning, &request.messages, output_tokens_max, traits, &mut notes.losses);
+    let mut writer = Writer { request, traits, plan, notes, marks: Vec::new(), fixed_marks: 0 };
+    try_object(out, |object| {
+        object.string("model", model);
+        object.u64("max_tokens", output_tokens_max);
+        if request.stream {
+            object.bool("stream", true);
+        }
+        if let Some(ask) = plan.thinking {
+            object.object("thinking", |thinking| {
+                ask.put(thinking);
+                writer.put_nested("thinking.", &["type", "budget_tokens", "display"], thinking);
+            });
+        }
+        writer.output_config(object)?;
+        writer.sampling(object);
+        writer.identity(object);
+        writer.extensions(object);
+        // From here on in the order of the provider's prompt cache, so that the earliest marks are the first to go.
+        writer.tools(&turns, object)?;
+        writer.system(&turns.system, object)?;
+        try_array(object.key("messages"), |messages| {
+            let last = turns.turns.len() - 1;
+            turns.turns.iter().enumerate().try_for_each(|(i, turn)| writer.turn(turn, i == last, messages))
+        })
+    })?;
+    writer.drop_early_marks(out);
+    Ok(())
+}
+
+/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
+fn refuse(request: &Request<'_>, notes: &mut Notes) -> Result<(), Fault> {
+    let cannot = |name: &str| {
+        let text = format!("{name}: the target's dialect (Anthropic Messages) cannot do this; leave it out, or choose another model.");
+        Err(Fault::unsupported(name.to_owned(), text))
+    };
+    if request.answers.is_some_and(|n| n > 1) {
+        return cannot("n");
+    }
+    for (name, given) in
+        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)]
+    {
+        // A penalty of zero is none.
+        if given.as_ref().is_some_and(|number| name == "seed" || number.value() != 0.0) {
+            notes.losses.add(name);
+        }
+    }
+    for Extension { dialect, name, value } in &request.extensions {
+        if *dialect == Dialect::Anthropic || value.is_null() {
+            continue;
+        }
+        match &**name {
+            "logit_bias" if value.members().next().is_some() => return cannot(name),
+            "logprobs" if value.bool() == Some(true) => return cannot(name),
+            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
+            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
+            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
+            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
+            "store" if value.bool() == Some(false) => {}
+            "safety_identifier" if request.user.is_none() => {}
+            _ => notes.losses.add(name.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes one request, member by member.
+pub(super) struct Writer<'w, 'a> {
+    /// What is written.
+    pub(super) request: &'w Request<'a>,
+    /// What the model takes.
+    pub(super) traits: &'w ModelTraits,
+    /// How it is asked to think.
+    pub(super) plan: Plan,
+    /// What is lost, and which tools are renamed.
+    pub(super) notes: &'w mut Notes,
+    /// Where the cache marks stand in the output, each with the comma before it.
+    pub(super) marks: Vec<Range<usize>>,
+    /// Marks inside of what is written verbatim.
+    pub(super) fixed_marks: usize,
+}
+
+impl<'w, 'a> Writer<'w, 'a> {
+    /// Names a loss.
+    pub(super) fn lose(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.notes.losses.add(name);
+    }
+
+    /// The dialect's own members that were read inside of another (`output_config.x`).
+    fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
+        let request = self.request;
+        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Anthropic);
+        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+    }
+
+    /// Writes those of them that are not written otherwise.
+    pub(super) fn put_nested(&self, prefix: &'static str, taken: &[&str], object: &mut Object<'_>) {
+        for (name, value) in self.nested(prefix).filter(|(name, _)| !taken.contains(name)) {
+            object.raw(name, value);
+        }
+    }
+
+    fn output_config(&mut self, object: &mut Object<'_>) -> Result<(), Fault> {
+        let format = match &self.request.output {
+            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => {
+                let text = "response_format: the target model has no structured output; leave it out, or choose another model.";
+                return Err(Fault::unsupported("response_format", text));
+            }
+            Some(OutputFormat::JsonSchema { description, schema, .. }) => {
+                if description.is_some() {
+                    self.lose("response_format.json_schema.description");
+                }
+                Some(*schema)
+            }
+            Some(OutputFormat::JsonObject) => {
+                self.lose("response_format");
+                None
+            }
+            Some(OutputFormat::Text) | None => None,
+        };
+        let effort = self.plan.effort;
+        if format.is_none() && effort.is_none() && self.nested(CONFIG).next().is_none() {
+            return Ok(());
+        }
+        object.object("output_config", |config| {
+            let mut taken = Vec::new();
+            if let Some(effort) = effort {
+                config.string("effort", effort.word());
+                taken.push("effort");
+            }
+            if let Some(schema) = format {
+                config.object("format", |format| {
+                    format.string("type", "json_schema");
+                    schema::write_strict(schema, format.key("schema"));
+                });
+                taken.push("format");
+            }
+            self.put_nested(CONFIG, &taken, config);
+        });
+        Ok(())
+    }
+
+    fn sampling(&mut self, object: &mut Object<'_>) {
+        let request = self.request;
+        let (sampling, thinks) = (self.traits.sampling, self.plan.thinks());
+        let mut heated = false;
+        if let Some(temperature) = &request.temperature {
+            let value = temperature.value();
+            if !sampling || thinks {
+                // 1 is what holds anyway.
+                if value != 1.0 {
+                    self.lose("temperature");
+                }
+            } else if value > 1.0 {
+                self.lose("temperature");
+                object.verbatim("temperature", "1");
+                heated = true;
+            } else {
+                object.verbatim("temperature", &temperature.0);
+                heated = true;
+            }
+        }
+        if let Some(top_p) = &request.top_p {
+            let value = top_p.value();
+            let crowded = heated && !self.traits.sampling_together;
+            let fits = sampling && !crowded && !(thinks && value < 0.95);
+            if fits {
+                object.verbatim("top_p", &top_p.0);
+            } else if value != 1.0 {
+                self.lose("top_p");
+            }
+        }
+        if let Some(Number(top_k)) = &request.top_k {
+            if sampling && !thinks {
+                object.verbatim("top_k", top_k);
+            } else {
+                self.lose("top_k");
+            }
+        }
+        let stops: Vec<&Text<'_>> = request.stop.iter().filter(|text| !is_blank(text)).collect();
+        if stops.len() < request.stop.len() {
+            self.lose("stop");
+        }
+        if !stops.is_empty() {
+            object.array("stop_sequences", |array| stops.iter().for_each(|text| text.write(array.item())));
+        }
+    }
+
+    fn identity(&mut self, object: &mut Object<'_>) {
+        let request = self.request;
+        let safety = || {
+            let named = request.extensions.iter().find(|e| e.dialect != Dialect::Anthropic && e.name == "safety_identifier");
+            named.and_then(|e| Text::of(e.value))
+        };
+        let mut user = request.user.as_ref().map(Text::by_ref).or_else(safety);
+        if user.as_ref().is_some_and(|user| user.len() > USER_CHARS_MAX && user.read().chars().count() > USER_CHARS_MAX) {
+            self.lose("user");
+            user = None;
+        }
+        if user.is_some() || self.nested(METADATA).next().is_some() {
+            object.object("metadata", |metadata| {
+                if let Some(user) = &user {
+                    user.put("user_id", metadata);
+                }
+                self.put_nested(METADATA, &["user_id"], metadata);
+            });
+        }
+        if let Some(tier) = &request.service_tier {
+            match tier.read().as_ref() {
+                "auto" | "priority" => object.string("service_tier", "auto"),
+                "standard_only" => object.string("service_tier", "standard_only"),
+                "default" => {}
+                _ => self.lose("service_tier"),
+            }
+        }
+    }
+
+    fn extensions(&mut self, object: &mut Object<'_>) {
+        for extension in self.request.extensions.iter().filter(|e| e.dialect == Dialect::Anthropic) {
+            let nested = [CONFIG, METADATA, CHOICE, "thinking."].iter().any(|prefix| extension.name.starts_with(prefix));
+            if !nested {
+                object.raw(&extension.name, extension.value);
+                self.fixed_marks += usize::from(extension.name == "cache_control");
+            }
+        }
+    }
+}
+
+const CONFIG: &str = "output_config.";
+const METADATA: &str = "metadata.";
+/// The prefix of members read inside of `tool_choice`.
+pub(super) const CHOICE: &str = "tool_choice.";

@@ -1,0 +1,130 @@
+//! Anthropic Messages, as the app speaks it and as a provider speaks it.
+//!
+//! Requests are read by `decode` and written by `encode` (the conversation in `turns` and `blocks`, tools in
+//! `tools` and `schema`, thinking in `thinking`); `answer` holds whole answers, `stream_decoder` and
+//! `stream_encoder` streams, `error` failures, and `wire` what they share.
+
+mod answer;
+mod blocks;
+mod decode;
+mod encode;
+mod error;
+mod schema;
+mod stream_decoder;
+mod stream_encoder;
+#[cfg(test)]
+mod tests;
+mod thinking;
+mod tools;
+mod turns;
+mod wire;
+
+use http::StatusCode;
+
+use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
+use crate::base::Fault;
+use crate::base::rng::ExchangeId;
+use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
+
+/// The codec of the Anthropic Messages API (`anthropic-version` 2023-06-01 and 2026-10-21: the bodies differ only in
+/// what a model refuses, which [`ModelTraits`] tell).
+pub struct Anthropic;
+
+impl Codec for Anthropic {
+    fn dialect(&self) -> Dialect {
+        Dialect::Anthropic
+    }
+
+    fn path(&self, operation: Operation) -> Option<&'static str> {
+        match operation {
+            Operation::Chat => Some("/messages"),
+            Operation::CountTokens => Some("/messages/count_tokens"),
+            Operation::Models => Some("/models"),
+            Operation::Embeddings => None,
+        }
+    }
+
+    fn default_headers(&self) -> &'static [(&'static str, &'static str)] {
+        // The version that still takes sampling parameters, which a caller of another dialect may have given.
+        &[("anthropic-version", "2023-06-01")]
+    }
+
+    fn known_members(&self) -> &'static [&'static str] {
+        &[
+            "model",
+            "messages",
+            "system",
+            "max_tokens",
+            "stream",
+            "tools",
+            "tool_choice",
+            "thinking",
+            "output_config",
+            "output_format",
+            "metadata",
+            "service_tier",
+            "speed",
+            "stop_sequences",
+            "temperature",
+            "top_p",
+            "top_k",
+            "cache_control",
+            "container",
+            "context_management",
+            "mcp_servers",
+            "inference_geo",
+            "fallbacks",
+        ]
+    }
+
+    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
+        decode::request(body)
+    }
+
+    fn encode_request(
+        &self,
+        request: &Request<'_>,
+        model: &str,
+        traits: &ModelTraits,
+        notes: &mut Notes,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        encode::request(request, model, traits, notes, out)
+    }
+
+    fn decode_answer<'a>(&self, body: &'a [u8]) -> Result<Answer<'a>, Fault> {
+        answer::decode(body)
+    }
+
+    fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply, notes: &mut Notes, out: &mut Vec<u8>) {
+        answer::encode(answer, reply, &mut notes.losses, out);
+    }
+
+    fn observe_answer(&self, body: &[u8]) -> Result<Observed, Fault> {
+        answer::observe(body)
+    }
+
+    fn decode_error(&self, status: StatusCode, body: &[u8]) -> Fault {
+        error::decode(status, body)
+    }
+
+    fn error_status(&self, fault: &Fault) -> StatusCode {
+        error::status_and_type(fault.kind).0
+    }
+
+    fn encode_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>) {
+        error::encode(fault, id, out);
+    }
+
+    fn encode_stream_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>) {
+        error::encode_event(fault, id, out);
+    }
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
+        Box::<stream_decoder::Decoder>::default()
+    }
+
+    fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder> {
+        Box::new(stream_encoder::Encoder::new(reply))
+    }
+}

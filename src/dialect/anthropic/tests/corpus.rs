@@ -1,0 +1,138 @@
+//! Recorded exchanges: whatever providers and clients really send can be read.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::super::Anthropic;
+use super::reply;
+use crate::base::sse::Framer;
+use crate::dialect::{Codec, Notes};
+use crate::ir::{Answer, Event, Fold, ModelTraits};
+
+/// Requests that are not requests, and why.
+const REFUSED: [(&str, &str); 3] = [
+    ("anthropic-msg-n-174eb5f33b", "its tool schema is a boolean; the API answered 400"),
+    ("anthropic-msg-n-8ae8d8fd66", "its only message is blank; the API answered 400"),
+    ("anthropic-msg-n-9ea49e4ecf", "its messages are strings; the API answered 400"),
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test finds the recordings by the environment, and says when there are none"
+)]
+fn corpus() -> Vec<(String, Value)> {
+    let root = std::env::var("OUTRIDER_CORPUS")
+        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/traffic"), PathBuf::from);
+    let Ok(index) = std::fs::read_to_string(root.join("given/INDEX.tsv")) else {
+        eprintln!("SKIPPED: no recorded traffic at {}", root.display());
+        return Vec::new();
+    };
+    let rows = index.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    let wanted = rows.filter(|row| matches!(row.get(2), Some(&"messages" | &"vertex.rawPredict")));
+    let given = wanted.map(|row| root.join(format!("given/{}.json", row[0])));
+    let errors = std::fs::read_dir(root.join("extras/errors")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let paths = given.chain(errors.filter(|path| path.to_string_lossy().contains("syn-anthropic")));
+    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    paths.map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(&path))).collect()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test over recordings says how many it checked")]
+fn recorded_exchanges_are_read() {
+    let (mut requests, mut answers, mut streams, mut errors) = (0, 0, 0, 0);
+    let mut wrong = Vec::new();
+    for (id, exchange) in corpus() {
+        let is_object = exchange["request"]["body"]["messages"].is_array();
+        if is_object && !REFUSED.iter().any(|(refused, _)| *refused == id) {
+            requests += 1;
+            wrong.extend(check_request(exchange["request"]["body"].clone()).err().map(|e| format!("{id}: request: {e}")));
+        }
+        let response = &exchange["response"];
+        let status = response["status"].as_u64().unwrap_or(0) as u16;
+        let result = match (&response["body"], response["body_text"].as_str()) {
+            (body @ Value::Object(_), _) if status == 200 => {
+                answers += 1;
+                check_answer(body)
+            }
+            (_, Some(text)) if status == 200 && text.contains("data:") => {
+                streams += 1;
+                check_stream(text)
+            }
+            (body, text) if status >= 400 => {
+                errors += 1;
+                let body = text.map_or_else(|| serde_json::to_vec(body).unwrap(), |t| t.as_bytes().to_vec());
+                let fault = Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), &body);
+                (!fault.client_text.is_empty()).then_some(()).ok_or("no text".to_owned())
+            }
+            _ => Ok(()),
+        };
+        wrong.extend(result.err().map(|e| format!("{id}: {e}")));
+    }
+    eprintln!("recorded exchanges read: {requests} requests, {answers} answers, {streams} streams, {errors} errors");
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn check_request(mut body: Value) -> Result<(), String> {
+    let members = body.as_object_mut().unwrap();
+    // Vertex keeps the model in the path.
+    members.entry("model").or_insert("claude".into());
+    let body = serde_json::to_vec(&body).unwrap();
+    let request = Anthropic.decode_request(&body).map_err(|fault| fault.to_string())?;
+    let mut out = Vec::new();
+    let traits = ModelTraits { system_in_messages: true, ..ModelTraits::default() };
+    Anthropic.encode_request(&request, "claude", &traits, &mut Notes::default(), &mut out).map_err(|fault| format!("again: {fault}"))?;
+    Anthropic.decode_request(&out).map_err(|fault| format!("and again: {fault}"))?;
+    Ok(())
+}
+
+fn check_answer(body: &Value) -> Result<(), String> {
+    let body = serde_json::to_vec(body).unwrap();
+    let answer = Anthropic.decode_answer(&body).map_err(|fault| fault.to_string())?;
+    let mut out = Vec::new();
+    Anthropic.encode_answer(&answer, &reply(), &mut Notes::default(), &mut out);
+    let again = Anthropic.decode_answer(&out).map_err(|fault| format!("again: {fault}"))?;
+    same(&format!("{answer:?}"), &format!("{again:?}")).or_else(|_| same_meaning(&answer, &again))
+}
+
+fn same_meaning(a: &Answer<'_>, b: &Answer<'_>) -> Result<(), String> {
+    same(&a.parts.len(), &b.parts.len())?;
+    same(&a.finish, &b.finish)
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> Result<(), String> {
+    if a == b { Ok(()) } else { Err(format!("{a:?} is not {b:?}")) }
+}
+
+fn check_stream(text: &str) -> Result<(), String> {
+    let mut decoder = Anthropic.stream_decoder();
+    let (mut fold, mut result) = (Fold::default(), Ok(()));
+    let (mut encoder, mut out) = (Anthropic.stream_encoder(reply()), Vec::new());
+    let mut framer = Framer::new(16 << 20);
+    let wire = Bytes::from(format!("{}\n\n", text.trim_end()));
+    framer
+        .push(wire, |frame| {
+            let told = decoder.decode(&frame, &mut |event: Event<'_>| {
+                fold.add(&event);
+                encoder.encode(&event, &mut out);
+            });
+            result = std::mem::replace(&mut result, Ok(())).and(told);
+        })
+        .map_err(|_| "a frame that is too large".to_owned())?;
+    result.map_err(|fault| fault.to_string())?;
+    if !fold.ended() && fold.fault().is_none() {
+        return Err("the stream has no end".to_owned());
+    }
+    super::streams::check_grammar(&out).map_err(|e| format!("encoded: {e}"))?;
+    if fold.ended() {
+        let again = super::streams::fold_wire(&out);
+        let first = fold.into_answer();
+        same(&first.finish, &again.finish)?;
+        same(&first.usage, &again.usage)?;
+        same(&super::streams::words(&first), &super::streams::words(&again))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Tools on offer and the choice among them, as Anthropic takes them.
+
+use std::collections::HashSet;
+
+use super::blocks::has_mark;
+use super::encode::{CHOICE, Writer};
+use super::schema;
+use super::turns::Turns;
+use super::wire::try_array;
+use crate::base::Fault;
+use crate::base::json::{self, Array, Object, Raw};
+use crate::ir::{Dialect, Part, Tool, ToolChoice};
+
+/// The longest tool name that the API takes.
+pub(super) const TOOL_NAME_MAX: usize = 128;
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+
+impl Writer<'_, '_> {
+    /// Writes `tools` and `tool_choice`.
+    pub(super) fn tools(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) -> Result<(), Fault> {
+        let request = self.request;
+        if request.tools.is_empty() {
+            if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { .. })) {
+                self.lose("tool_choice");
+            }
+            self.tools_of_history(turns, object);
+            return Ok(());
+        }
+        try_array(object.key("tools"), |array| request.tools.iter().try_for_each(|tool| self.tool(tool, array)))?;
+        self.tool_choice(object);
+        Ok(())
+    }
+
+    /// The API refuses tool calls in a history without tools: the tools that were called are declared, and not to be called again.
+    fn tools_of_history(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) {
+        let (mut names, mut met) = (Vec::new(), HashSet::new());
+        for part in turns.turns.iter().flat_map(|turn| &turn.parts) {
+            if let Part::ToolCall { name, .. } = part {
+                let name = name.read();
+                if met.insert(name.clone()) {
+                    names.push(name);
+                }
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        object.array("tools", |array| {
+            for name in &names {
+                array.object(|tool| {
+                    tool.string("name", &self.notes.tools.fit(name, TOOL_NAME_MAX));
+                    tool.verbatim("input_schema", NO_PARAMETERS);
+                });
+            }
+        });
+        object.verbatim("tool_choice", r#"{"type":"none"}"#);
+    }
+
+    fn tool(&mut self, tool: &Tool<'_>, array: &mut Array<'_>) -> Result<(), Fault> {
+        match tool {
+            Tool::Function { name, description, parameters, strict, cache, extensions } => {
+                let strict = *strict == Some(true);
+                if strict && !self.traits.structured_output {
+                    self.lose("tools[].strict");
+                }
+                let strict = strict && self.traits.structured_output;
+                array.object(|object| {
+                    object.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
+                    if let Some(description) = description {
+                        description.put("description", object);
+                    }
+                    put_parameters(*parameters, strict, object);
+                    if strict {
+                        object.bool("strict", true);
+                    }
+                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
+                        if extension.dialect == Dialect::Anthropic {
+                            object.raw(&extension.name, extension.value);
+                        } else {
+                            self.lose(format!("tools[].{}", extension.name));
+                        }
+                    }
+                    self.cache(*cache, object);
+                });
+            }
+            Tool::Custom { name, description, format } => {
+                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
+                    self.lose("tools[].format");
+                }
+                let caller = name.read();
+                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
+                self.notes.tools.mark_custom(&upstream, &caller);
+                array.object(|object| {
+                    object.string("name", &upstream);
+                    let out = object.key("description");
+                    out.push(b'"');
+                    if let Some(description) = description.as_ref().filter(|d| !d.is_empty()) {
+                        description.write_inner(out);
+                        out.extend_from_slice(b"\\n\\n");
+                    }
+                    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
+                    object.verbatim("input_schema", FREE_FORM);
+                });
+            }
+            Tool::Opaque { dialect: Dialect::Anthropic, raw, .. } => {
+                self.fixed_marks += usize::from(has_mark(*raw));
+                array.raw(*raw);
+            }
+            Tool::Opaque { kind, .. } => {
+                let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
+                return Err(Fault::unsupported("tools", text));
+            }
+        }
+        Ok(())
+    }
+
+    fn tool_choice(&mut self, object: &mut Object<'_>) {
+        let serial = self.request.parallel_tool_calls == Some(false);
+        let (mut kind, mut name) = match &self.request.tool_choice {
+            None if serial => ("auto", None),
+            None => return,
+            Some(ToolChoice::Auto) => ("auto", None),
+            Some(ToolChoice::None) => ("none", None),
+            Some(ToolChoice::Required) => ("any", None),
+            Some(ToolChoice::Named(name)) => ("tool", Some(name)),
+            Some(ToolChoice::Allowed { required, .. }) => {
+                // A shorter list of tools would miss the provider's prompt cache.
+                self.lose("tool_choice.allowed_tools");
+                (if *required { "any" } else { "auto" }, None)
+            }
+        };
+        if matches!(kind, "any" | "tool") && (!self.traits.forced_tool || self.plan.is_legacy()) {
+            self.lose("tool_choice");
+            (kind, name) = ("auto", None);
+        }
+        object.object("tool_choice", |choice| {
+            choice.string("type", kind);
+            if let Some(name) = name {
+                choice.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
+            }
+            if serial && kind != "none" {
+                choice.bool("disable_parallel_tool_use", true);
+            }
+            self.put_nested(CHOICE, &["type", "name", "disable_parallel_tool_use"], choice);
+        });
+    }
+}
+
+/// Writes `input_schema`: the API wants an object that says it is one. A strict tool's has to keep to the strict subset.
+fn put_parameters(parameters: Option<Raw<'_>>, strict: bool, object: &mut Object<'_>) {
+    let Some(schema) = parameters.filter(|schema| schema.is_object()) else {
+        return object.verbatim("input_schema", NO_PARAMETERS);
+    };
+    let typed = schema.members().any(|(key, _)| key == "type");
+    match (typed, strict) {
+        (true, false) => object.raw("input_schema", schema),
+        (true, true) => schema::write_strict(schema, object.key("input_schema")),
+        (false, _) => {
+            let mut whole = Vec::with_capacity(schema.get().len() + 20);
+            json::object(&mut whole, |copy| {
+                copy.string("type", "object");
+                schema.members().for_each(|(key, value)| copy.raw(&key, value));
+            });
+            let out = object.key("input_schema");
+            match Raw::parse(&whole) {
+                Ok(whole) if strict => schema::write_strict(whole, out),
+                _ => out.extend_from_slice(&whole),
+            }
+        }
+    }
+}

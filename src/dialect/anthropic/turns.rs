@@ -1,0 +1,137 @@
+//! The conversation as Anthropic orders it: a leading system text, then turns that alternate.
+
+use super::decode::IN_CONTENT;
+use super::wire::is_blank;
+use crate::base::Fault;
+use crate::dialect::Losses;
+use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role};
+
+/// One turn: what consecutive messages of one speaker make together.
+pub(super) struct Turn<'r, 'a> {
+    /// `user`, `assistant`, or `system` in the middle.
+    pub(super) role: &'static str,
+    /// What is said, without what the API refuses (blank text, thinking that nobody signed), in the order it wants.
+    pub(super) parts: Vec<&'r Part<'a>>,
+    /// Members of the dialect's own.
+    pub(super) extensions: Vec<&'r Extension<'a>>,
+}
+
+/// A conversation in Anthropic's order.
+#[derive(Default)]
+pub(super) struct Turns<'r, 'a> {
+    /// The leading instructions.
+    pub(super) system: Vec<&'r Part<'a>>,
+    /// The turns.
+    pub(super) turns: Vec<Turn<'r, 'a>>,
+}
+
+impl<'r, 'a> Turns<'r, 'a> {
+    /// Orders `messages`. Tool results come first in their turn and thinking first in its message, as the API demands.
+    ///
+    /// # Errors
+    /// Nothing but instructions, or a spoken answer of another provider in the history.
+    pub(super) fn new(messages: &'r [Message<'a>], traits: &ModelTraits, losses: &mut Losses) -> Result<Self, Fault> {
+        let mut this = Self::default();
+        let is_system = |m: &Message<'_>| matches!(m.role, Role::System | Role::Developer);
+        let leading = messages.iter().take_while(|m| is_system(m)).count();
+        for message in &messages[..leading] {
+            note_rest(message, losses)?;
+            this.system.extend(sayable(message, losses));
+        }
+        for (i, message) in messages.iter().enumerate().skip(leading) {
+            note_rest(message, losses)?;
+            let role = match message.role {
+                Role::User => "user",
+                Role::Assistant => "assistant",
+                // The API takes one such turn behind a user's, before an assistant's or at the end.
+                Role::System | Role::Developer
+                    if traits.system_in_messages
+                        && matches!(this.turns.last().map(|t| t.role), Some("user" | "system"))
+                        && messages[i..].iter().find(|m| !is_system(m)).is_none_or(|m| m.role == Role::Assistant) =>
+                {
+                    "system"
+                }
+                Role::System | Role::Developer => {
+                    losses.add("messages[].system");
+                    "user"
+                }
+            };
+            this.say(role, message, losses);
+        }
+        for turn in &mut this.turns {
+            turn.parts.sort_by_key(|part| !matches!(part, Part::ToolResult { .. }));
+        }
+        if this.turns.is_empty() {
+            let text = "messages: the target needs at least one message beside the instructions whose content is not blank.";
+            return Err(Fault::unsupported("messages", text));
+        }
+        Ok(this)
+    }
+
+    fn say(&mut self, role: &'static str, message: &'r Message<'a>, losses: &mut Losses) {
+        let mut parts = sayable(message, losses);
+        if parts.is_empty() {
+            return;
+        }
+        if role == "assistant" && !parts.first().is_some_and(|p| is_thinking(p)) {
+            parts.sort_by_key(|part| !is_thinking(part));
+        }
+        let own = |e: &&Extension<'_>| e.dialect == Dialect::Anthropic && !e.name.starts_with(IN_CONTENT);
+        let extensions = message.extensions.iter().filter(own);
+        match self.turns.last_mut() {
+            Some(turn) if turn.role == role => {
+                turn.parts.extend(parts);
+                match turn.extensions.is_empty() {
+                    true => turn.extensions.extend(extensions),
+                    false => extensions.for_each(|e| losses.add(format!("messages[].{}", e.name))),
+                }
+            }
+            _ => self.turns.push(Turn { role, parts, extensions: extensions.collect() }),
+        }
+    }
+}
+
+fn is_thinking(part: &Part<'_>) -> bool {
+    matches!(part, Part::Reasoning { .. } | Part::RedactedReasoning(_))
+}
+
+/// The parts that the API takes at all.
+fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Part<'a>> {
+    let mut keep = |part: &&Part<'_>| match part {
+        Part::Text { text, cache, .. } if is_blank(text) => {
+            if cache.is_some() {
+                losses.add("cache_control");
+            }
+            false
+        }
+        Part::Refusal(text) => !is_blank(text),
+        Part::Reasoning { text, signature } if signature.as_ref().is_none_or(|s| s.is_empty()) => {
+            if !text.is_empty() {
+                losses.add("messages[].reasoning");
+            }
+            false
+        }
+        _ => true,
+    };
+    message.parts.iter().filter(&mut keep).collect()
+}
+
+/// Names what of a message, beside its parts, is not written.
+fn note_rest(message: &Message<'_>, losses: &mut Losses) -> Result<(), Fault> {
+    if message.name.is_some() {
+        losses.add("messages[].name");
+    }
+    for extension in &message.extensions {
+        let foreign = extension.dialect != Dialect::Anthropic;
+        if extension.value.is_null() || !(foreign || extension.name.starts_with(IN_CONTENT)) {
+            continue;
+        }
+        if foreign && extension.name == "audio" {
+            let text =
+                "messages: a spoken answer of another provider (`audio`) cannot be replayed to this target; remove it or send its text.";
+            return Err(Fault::unsupported("messages[].audio", text));
+        }
+        losses.add(format!("messages[].{}", extension.name));
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! What requests, answers and streams share: words, ids, tool inputs, counters.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::base::Fault;
+use crate::base::json::{self, Object, Raw};
+use crate::ir::{Finish, FinishReason, Text, Usage};
+
+/// Where in a body something stands, in Anthropic's own spelling (`messages.2.content`). Built on the stack, spelled
+/// only where a fault names it.
+#[derive(Clone, Copy)]
+pub(super) struct Path<'p> {
+    parent: Option<&'p Path<'p>>,
+    step: Step<'p>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Name(&'p str),
+    Index(usize),
+}
+
+impl<'p> Path<'p> {
+    /// A top-level member.
+    pub(super) fn root(name: &'p str) -> Self {
+        Self { parent: None, step: Step::Name(name) }
+    }
+
+    /// A member of the object here.
+    pub(super) fn name(&'p self, name: &'p str) -> Self {
+        Self { parent: Some(self), step: Step::Name(name) }
+    }
+
+    /// An element of the array here.
+    pub(super) fn index(&'p self, index: usize) -> Self {
+        Self { parent: Some(self), step: Step::Index(index) }
+    }
+
+    /// A malformed request: what was expected here, and what was found.
+    pub(super) fn wrong(&self, expected: &str, found: Raw<'_>) -> Fault {
+        let found = match found.kind() {
+            b'"' => "a string",
+            b'{' => "an object",
+            b'[' => "an array",
+            b't' | b'f' => "a boolean",
+            b'n' => "null",
+            _ => "a number",
+        };
+        self.fault(format_args!("expected {expected}, found {found}"))
+    }
+
+    /// A malformed request: what is missing here.
+    pub(super) fn missing(&self, expected: &str) -> Fault {
+        self.fault(format_args!("Field required: expected {expected}"))
+    }
+
+    /// A malformed request.
+    pub(super) fn fault(&self, what: impl fmt::Display) -> Fault {
+        let path = self.to_string();
+        Fault::bad_request(format!("{path}: {what}")).at(path)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            write!(f, "{parent}.")?;
+        }
+        match self.step {
+            Step::Name(name) => f.write_str(name),
+            Step::Index(index) => write!(f, "{index}"),
+        }
+    }
+}
+
+/// Whether there is nothing to read in it: the API refuses such text blocks.
+pub(super) fn is_blank(text: &Text<'_>) -> bool {
+    let bytes = match text {
+        Text::Escaped(inner) => inner.as_bytes(),
+        Text::Plain(plain) => plain.as_bytes(),
+    };
+    match bytes.first() {
+        None => true,
+        Some(byte) if byte.is_ascii_graphic() && *byte != b'\\' => false,
+        Some(_) => text.read().trim().is_empty(),
+    }
+}
+
+/// A call id in the charset `^[a-zA-Z0-9_-]+$`. The same id gives the same answer in every call and result of every request.
+pub(super) fn call_id(id: &str) -> Cow<'_, str> {
+    let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !id.is_empty() && id.bytes().all(sound) {
+        return Cow::Borrowed(id);
+    }
+    // FNV-1a keeps apart what the cleaning makes equal.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let cleaned: String = id.chars().map(|c| if c.is_ascii() && sound(c as u8) { c } else { '_' }).collect();
+    Cow::Owned(format!("{cleaned}_{hash:016x}"))
+}
+
+/// Writes the `id` of a call, or the `tool_use_id` of its result.
+pub(super) fn put_call_id(key: &str, id: &Text<'_>, object: &mut Object<'_>) {
+    object.string(key, &call_id(&id.read()));
+}
+
+/// Writes a tool's input: always an object, whatever the arguments are. A model's slip must not end the conversation.
+pub(super) fn put_input(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
+    if custom {
+        return object.object("input", |input| arguments.put("input", input));
+    }
+    let text = arguments.read();
+    match Raw::parse(text.as_bytes()) {
+        Ok(raw) if raw.is_object() => object.raw("input", raw),
+        _ if text.trim().is_empty() => object.verbatim("input", "{}"),
+        _ => object.object("input", |input| input.string("_raw", &text)),
+    }
+}
+
+/// The unified reason for a `stop_reason`. `called`: a tool call was seen, which outweighs a careless `end_turn`.
+pub(super) fn finish_reason(word: &str, called: bool) -> FinishReason {
+    match word {
+        "end_turn" if called => FinishReason::ToolCalls,
+        "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
+        "tool_use" => FinishReason::ToolCalls,
+        "refusal" => FinishReason::ContentFilter,
+        "pause_turn" => FinishReason::Pause,
+        _ => FinishReason::Other,
+    }
+}
+
+/// Reads why an answer ended from the object that holds `stop_reason`: a message, or the delta of a `message_delta`.
+pub(super) fn finish<'a>(holder: Raw<'a>, called: bool) -> Option<Finish<'a>> {
+    let (mut reason, mut sequence, mut explanation) = (None, None, None);
+    for (key, value) in holder.members() {
+        match &*key {
+            "stop_reason" => reason = Text::of(value),
+            "stop_sequence" => sequence = Text::of(value),
+            "stop_details" => explanation = value.member("explanation").and_then(Text::of),
+            _ => {}
+        }
+    }
+    let raw = reason?;
+    let reason = finish_reason(&raw.read(), called);
+    Some(Finish { reason, raw, stop_sequence: sequence, explanation })
+}
+
+/// What a writer of an answer must have seen to name its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// A tool call.
+    pub(super) call: bool,
+    /// Words by which the model declined.
+    pub(super) refusal: bool,
+}
+
+/// The `stop_reason` to tell.
+pub(super) fn stop_reason(finish: Option<&Finish<'_>>, seen: Seen) -> &'static str {
+    const OWN: [&str; 7] =
+        ["end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "tool_use", "refusal", "pause_turn"];
+    let by_content = match seen {
+        Seen { call: true, .. } => "tool_use",
+        Seen { refusal: true, .. } => "refusal",
+        _ => "end_turn",
+    };
+    let Some(finish) = finish else { return by_content };
+    let own = OWN.iter().find(|word| finish.raw.is(word) && finish_reason(word, false) == finish.reason);
+    match finish.reason {
+        FinishReason::Stop | FinishReason::Other if by_content != "end_turn" => by_content,
+        FinishReason::Stop if finish.stop_sequence.is_some() => "stop_sequence",
+        _ if own.is_some_and(|word| *word != "stop_sequence") => own.unwrap_or(&by_content),
+        FinishReason::Stop | FinishReason::Other => "end_turn",
+        FinishReason::Length => "max_tokens",
+        FinishReason::ToolCalls => "tool_use",
+        FinishReason::ContentFilter => "refusal",
+        FinishReason::Pause => "pause_turn",
+    }
+}
+
+/// Writes `stop_reason`, `stop_sequence` and, for a refusal that is explained, `stop_details`.
+pub(super) fn put_finish(finish: Option<&Finish<'_>>, seen: Seen, object: &mut Object<'_>) {
+    let reason = stop_reason(finish, seen);
+    object.string("stop_reason", reason);
+    match finish.and_then(|f| f.stop_sequence.as_ref()) {
+        Some(sequence) if reason == "stop_sequence" => sequence.put("stop_sequence", object),
+        _ => object.null("stop_sequence"),
+    }
+    if let (Some(explanation), "refusal") = (finish.and_then(|f| f.explanation.as_ref()), reason) {
+        object.object("stop_details", |details| {
+            details.string("type", "refusal");
+            details.null("category");
+            explanation.put("explanation", details);
+        });
+    }
+}
+
+/// The counters as Anthropic tells them: input without the cached, each cumulative in a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    input: Option<u64>,
+    cache_read: Option<u64>,
+    cache_write: Option<u64>,
+    cache_write_1h: Option<u64>,
+    output: Option<u64>,
+    thinking: Option<u64>,
+}
+
+impl Counters {
+    /// Takes over what a `usage` object tells. A later zero does not take back what was told, unless the object tells the
+    /// input anew: some backends fill a counter in only one of the two events.
+    pub(super) fn read(&mut self, usage: Raw<'_>) {
+        let anew = usage.member("input_tokens").and_then(Raw::u64).is_some_and(|input| input > 0);
+        let take = |slot: &mut Option<u64>, value: Option<Raw<'_>>| {
+            if let Some(count) = value.and_then(Raw::u64)
+                && (count > 0 || slot.is_none() || anew)
+            {
+                *slot = Some(count);
+            }
+        };
+        for (key, value) in usage.members() {
+            let slot = match &*key {
+                "input_tokens" => &mut self.input,
+                "cache_read_input_tokens" => &mut self.cache_read,
+                "cache_creation_input_tokens" => &mut self.cache_write,
+                "output_tokens" => &mut self.output,
+                "cache_creation" => {
+                    take(&mut self.cache_write_1h, value.member("ephemeral_1h_input_tokens"));
+                    continue;
+                }
+                "output_tokens_details" => {
+                    take(&mut self.thinking, value.member("thinking_tokens"));
+                    continue;
+                }
+                _ => continue,
+            };
+            take(slot, Some(value));
+        }
+    }
+
+    /// The same in the neutral form.
+    pub(super) fn usage(&self) -> Usage {
+        let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0));
+        Usage {
+            input_tokens: self.input.map(|input| input.saturating_add(cached)),
+            cache_read_tokens: self.cache_read,
+            cache_write_tokens: self.cache_write,
+            cache_write_1h_tokens: self.cache_write_1h,
+            output_tokens: self.output,
+            reasoning_tokens: self.thinking,
+            ..Usage::default()
+        }
+    }
+}
+
+/// Writes the cache and detail counters behind `input_tokens`; those that were not told are 0, as in the API's own answers.
+pub(super) fn put_usage_rest(usage: &Usage, object: &mut Object<'_>) {
+    object.u64("cache_creation_input_tokens", usage.cache_write_tokens.unwrap_or(0));
+    object.u64("cache_read_input_tokens", usage.cache_read_tokens.unwrap_or(0));
+    object.u64("output_tokens", usage.output_tokens.unwrap_or(0));
+    if let Some(thinking) = usage.reasoning_tokens {
+        object.object("output_tokens_details", |details| details.u64("thinking_tokens", thinking));
+    }
+}
+
+/// Writes how the cache writes are split by how long they are kept, where that is known.
+pub(super) fn put_cache_creation(usage: &Usage, object: &mut Object<'_>) {
+    if let Some(hour) = usage.cache_write_1h_tokens {
+        let rest = usage.cache_write_tokens.unwrap_or(hour).saturating_sub(hour);
+        object.object("cache_creation", |split| {
+            split.u64("ephemeral_5m_input_tokens", rest);
+            split.u64("ephemeral_1h_input_tokens", hour);
+        });
+    }
+}
+
+/// Appends JSON without line breaks (they can only be white space there): an event of a stream is one line.
+pub(super) fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
+    let from = out.len();
+    out.extend_from_slice(json.as_bytes());
+    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
+        for byte in &mut out[from..] {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+}
+
+/// The bytes of a base64 text (RFC 4648, with or without padding); `None` where it is not one.
+pub(super) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.trim_ascii_end();
+    let digits = &digits[..digits.len() - digits.iter().rev().take_while(|b| **b == b'=').count()];
+    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    for group in digits.chunks(4) {
+        let mut bits = 0u32;
+        for digit in group {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        match group.len() {
+            4 => out.extend_from_slice(&bits.to_be_bytes()[1..]),
+            3 => out.extend_from_slice(&(bits << 6).to_be_bytes()[1..3]),
+            2 => out.extend_from_slice(&(bits << 12).to_be_bytes()[1..2]),
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+/// Parses a body that the upstream promised to be JSON.
+pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
+    Raw::parse(body).map_err(|e| {
+        let text = "The provider's answer is not JSON, though its status says success.";
+        Fault::upstream(crate::base::FaultKind::UpstreamProtocol, text).cause(e)
+    })
+}
+
+/// An object whose filling may fail.
+pub(super) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut result = Ok(());
+    json::object(out, |object| result = fill(object));
+    result
+}
+
+/// An array whose filling may fail.
+pub(super) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut json::Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut result = Ok(());
+    json::array(out, |array| result = fill(array));
+    result
+}

@@ -1,0 +1,289 @@
+//! Writing a request: the members beside the conversation.
+
+use std::borrow::Cow;
+
+use super::compose::{check_messages, messages};
+use crate::base::Fault;
+use crate::base::json::{Array, Object, Raw, object};
+use crate::dialect::Notes;
+use crate::ir::{
+    Dialect, Effort, Extension, MaxTokensName, ModelTraits, OutputFormat, Reasoning, ReasoningMode, Request, Text, Thinking, Tool,
+    ToolChoice,
+};
+
+/// Longest name of a tool.
+const TOOL_NAME_BYTES_MAX: usize = 64;
+/// Most stop texts.
+const STOPS_MAX: usize = 4;
+
+/// Writes a chat request for `model`. Whatever is refused is refused before the first byte.
+pub(in super::super) fn encode(
+    request: &Request<'_>,
+    model: &str,
+    traits: &ModelTraits,
+    notes: &mut Notes,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    check_messages(&request.messages)?;
+    request.tools.iter().try_for_each(check_tool)?;
+    notes.tools.reserve(request.tools.iter().filter_map(tool_name), TOOL_NAME_BYTES_MAX);
+    object(out, |o| {
+        o.string("model", model);
+        o.array("messages", |a| messages(&request.messages, traits, notes, a));
+        tools(request, traits, notes, o);
+        sampling(request, traits, notes, o);
+        if let Some(format) = &request.output {
+            output(format, traits, notes, o);
+        }
+        if let Some(reasoning) = request.reasoning {
+            effort(reasoning, traits, notes, o);
+        }
+        if let Some(bound) = request.output_tokens_max {
+            let name = match traits.max_tokens_name {
+                MaxTokensName::MaxCompletionTokens => "max_completion_tokens",
+                MaxTokensName::MaxTokens => "max_tokens",
+            };
+            o.u64(name, bound);
+        }
+        if let Some(user) = &request.user {
+            user.put("user", o);
+        }
+        service_tier(request, notes, o);
+        // Accounting needs the usage, whether or not the caller does.
+        if request.stream {
+            o.bool("stream", true);
+            o.object("stream_options", |o| o.bool("include_usage", true));
+        }
+        extensions(&request.extensions, "", notes, o);
+    });
+    Ok(())
+}
+
+/// Re-emits what came from this dialect and names the rest.
+pub(super) fn extensions(extensions: &[Extension<'_>], place: &str, notes: &mut Notes, o: &mut Object<'_>) {
+    for extension in extensions {
+        match extension.dialect {
+            Dialect::OpenAiChat => o.raw(&extension.name, extension.value),
+            _ => notes.losses.add(format!("{place}{}", extension.name)),
+        }
+    }
+}
+
+/// Writes a tool's name so that the target takes it.
+pub(super) fn put_tool_name(name: &Text<'_>, notes: &mut Notes, o: &mut Object<'_>) {
+    match notes.tools.fit(&name.read(), TOOL_NAME_BYTES_MAX) {
+        Cow::Borrowed(_) => name.put("name", o),
+        Cow::Owned(fitted) => o.string("name", &fitted),
+    }
+}
+
+fn tool_name<'t>(tool: &'t Tool<'_>) -> Option<Cow<'t, str>> {
+    match tool {
+        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
+        Tool::Opaque { .. } => None,
+    }
+}
+
+fn check_tool(tool: &Tool<'_>) -> Result<(), Fault> {
+    match tool {
+        Tool::Opaque { dialect, kind, .. } if *dialect != Dialect::OpenAiChat => Err(Fault::unsupported(
+            "tools",
+            format!(
+                "tools: the target speaks OpenAI Chat Completions, which has no tool of the kind `{kind}` ({}); \
+                 leave it out, or ask a model that has it",
+                dialect.label()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn tools(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
+    if request.tools.is_empty() {
+        if let Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { .. }) = request.tool_choice {
+            notes.losses.add("tool_choice");
+        }
+        return;
+    }
+    o.array("tools", |a| request.tools.iter().for_each(|t| tool(t, notes, a)));
+    match &request.tool_choice {
+        None => {}
+        Some(ToolChoice::Required | ToolChoice::Named(_)) if !traits.forced_tool => {
+            notes.losses.add("tool_choice");
+            o.string("tool_choice", "auto");
+        }
+        Some(choice) => tool_choice(choice, &request.tools, notes, o),
+    }
+    if let Some(parallel) = request.parallel_tool_calls {
+        o.bool("parallel_tool_calls", parallel);
+    }
+}
+
+fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
+    match tool {
+        Tool::Function { name, description, parameters, strict, cache, extensions: more } => a.object(|o| {
+            o.string("type", "function");
+            o.object("function", |o| {
+                put_tool_name(name, notes, o);
+                if let Some(description) = description {
+                    description.put("description", o);
+                }
+                if let Some(schema) = parameters {
+                    put_schema(*schema, o);
+                }
+                if let Some(strict) = strict {
+                    o.bool("strict", *strict);
+                }
+                extensions(more, "tools[].", notes, o);
+            });
+            if cache.is_some() {
+                notes.losses.add("cache_control");
+            }
+        }),
+        Tool::Custom { name, description, format } => a.object(|o| {
+            o.string("type", "custom");
+            o.object("custom", |o| {
+                put_tool_name(name, notes, o);
+                if let Some(description) = description {
+                    description.put("description", o);
+                }
+                if let Some(format) = format {
+                    o.raw("format", *format);
+                }
+            });
+        }),
+        Tool::Opaque { raw, .. } => a.raw(*raw),
+    }
+}
+
+/// The schema of arguments, as it is but for one thing: OpenAI refuses an object schema without `properties`.
+fn put_schema(schema: Raw<'_>, o: &mut Object<'_>) {
+    let is_object = schema.member("type").and_then(Raw::inner) == Some("object");
+    if !is_object || schema.member("properties").is_some() {
+        return o.raw("parameters", schema);
+    }
+    o.object("parameters", |o| {
+        schema.members().for_each(|(key, value)| o.raw(&key, value));
+        o.verbatim("properties", "{}");
+    });
+}
+
+fn tool_choice(choice: &ToolChoice<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
+    match choice {
+        ToolChoice::Auto => o.string("tool_choice", "auto"),
+        ToolChoice::None => o.string("tool_choice", "none"),
+        ToolChoice::Required => o.string("tool_choice", "required"),
+        ToolChoice::Named(name) => o.object("tool_choice", |o| chosen(name, tools, notes, o)),
+        ToolChoice::Allowed { required, names } => o.object("tool_choice", |o| {
+            o.string("type", "allowed_tools");
+            o.object("allowed_tools", |o| {
+                o.string("mode", if *required { "required" } else { "auto" });
+                o.array("tools", |a| names.iter().for_each(|name| a.object(|o| chosen(name, tools, notes, o))));
+            });
+        }),
+    }
+}
+
+fn chosen(name: &Text<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
+    let is_custom = tools.iter().any(|tool| matches!(tool, Tool::Custom { name: other, .. } if other == name));
+    let kind = if is_custom { "custom" } else { "function" };
+    o.string("type", kind);
+    o.object(kind, |o| put_tool_name(name, notes, o));
+}
+
+fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
+    for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
+        match value {
+            Some(value) if traits.sampling => o.verbatim(name, &value.0),
+            // The default needs no saying.
+            Some(value) if value.value() != 1.0 => notes.losses.add(name),
+            _ => {}
+        }
+    }
+    if request.top_k.is_some() {
+        notes.losses.add("top_k");
+    }
+    let numbers =
+        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            o.verbatim(name, &value.0);
+        }
+    }
+    if let Some(answers) = request.answers {
+        o.u64("n", answers);
+    }
+    if !request.stop.is_empty() {
+        o.array("stop", |a| request.stop.iter().take(STOPS_MAX).for_each(|text| text.write(a.item())));
+    }
+    if request.stop.len() > STOPS_MAX {
+        notes.losses.add("stop");
+    }
+}
+
+fn output(format: &OutputFormat<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
+    o.object("response_format", |o| match format {
+        OutputFormat::Text => o.string("type", "text"),
+        OutputFormat::JsonObject => o.string("type", "json_object"),
+        OutputFormat::JsonSchema { .. } if !traits.structured_output => {
+            notes.losses.add("response_format.json_schema");
+            o.string("type", "json_object");
+        }
+        OutputFormat::JsonSchema { name, description, schema, strict } => {
+            o.string("type", "json_schema");
+            o.object("json_schema", |o| {
+                match name {
+                    Some(name) => name.put("name", o),
+                    None => o.string("name", "answer"),
+                }
+                if let Some(description) = description {
+                    description.put("description", o);
+                }
+                o.raw("schema", *schema);
+                if let Some(strict) = strict {
+                    o.bool("strict", *strict);
+                }
+            });
+        }
+    });
+}
+
+/// This dialect has only efforts: a budget becomes the nearest one.
+fn effort(reasoning: Reasoning, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
+    let off = reasoning.mode == Some(ReasoningMode::Disabled) || reasoning.effort == Some(Effort::None);
+    let effort = match (off, reasoning.effort, reasoning.budget_tokens) {
+        (true, ..) => Some(Effort::None),
+        (false, Some(effort), _) => Some(effort),
+        (false, None, Some(budget)) => Some(effort_of(budget)),
+        (false, None, None) => None,
+    };
+    match (effort, traits.thinking) {
+        (Some(Effort::None) | None, Thinking::Unsupported) => {}
+        (Some(_), Thinking::Unsupported) => notes.losses.add("reasoning"),
+        (Some(Effort::None), Thinking::Always) => {
+            notes.losses.add("reasoning");
+            o.string("reasoning_effort", Effort::Low.word());
+        }
+        (Some(effort), _) => o.string("reasoning_effort", effort.word()),
+        (None, _) => {}
+    }
+}
+
+fn effort_of(budget: u64) -> Effort {
+    match budget {
+        8192.. => Effort::Xhigh,
+        4096.. => Effort::High,
+        2048.. => Effort::Medium,
+        _ => Effort::Low,
+    }
+}
+
+/// `auto` is this dialect's default as well; Anthropic's `standard_only` has no word here.
+fn service_tier(request: &Request<'_>, notes: &mut Notes, o: &mut Object<'_>) {
+    match &request.service_tier {
+        None => {}
+        Some(tier) if tier.is("auto") => {}
+        Some(tier) if tier.is("standard_only") => notes.losses.add("service_tier"),
+        Some(tier) => tier.put("service_tier", o),
+    }
+}

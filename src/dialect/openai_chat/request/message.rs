@@ -1,0 +1,323 @@
+//! Reading the conversation.
+
+use super::super::wire::{At, arguments, cache_mark, made_call_id, required_text, source, text, thinking_text, told, words};
+use crate::base::Fault;
+use crate::base::json::Raw;
+use crate::ir::{CacheMark, Dialect, Extension, Media, MediaKind, Message, Part, Role, Source, Text};
+
+/// What the kind of a call that the neutral form does not model begins with: it is no part of a content.
+pub(super) const OPAQUE_CALL: &str = "tool_calls.";
+
+/// Reads all messages. Tool results that stand next to each other make one user turn; a user message behind them stays
+/// one of its own.
+pub(super) fn decode_all<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Vec<Message<'a>>, Fault> {
+    if !raw.is_array() {
+        return Err(at.expected("an array of messages", Some(raw)));
+    }
+    let mut reader = Reader { messages: Vec::new(), results_open: false, legacy_call: None };
+    for (i, element) in raw.elements().enumerate() {
+        reader.message(element, i, &At::Item(at, i))?;
+    }
+    Ok(reader.messages)
+}
+
+struct Reader<'a> {
+    messages: Vec<Message<'a>>,
+    /// Whether the last message is a run of tool results.
+    results_open: bool,
+    /// The id given to the last call of the older form, which has none.
+    legacy_call: Option<Text<'static>>,
+}
+
+/// The members of one message that mean something for its role.
+#[derive(Default)]
+struct Fields<'a> {
+    role: Option<Raw<'a>>,
+    content: Option<Raw<'a>>,
+    name: Option<Raw<'a>>,
+    tool_call_id: Option<Raw<'a>>,
+    tool_calls: Option<Raw<'a>>,
+    function_call: Option<Raw<'a>>,
+    refusal: Option<Raw<'a>>,
+    reasoning_content: Option<Raw<'a>>,
+    reasoning: Option<Raw<'a>>,
+    thinking_blocks: Option<Raw<'a>>,
+    cache: Option<CacheMark>,
+    extensions: Vec<Extension<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(raw: Raw<'a>) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in raw.members() {
+            let place = match &*name {
+                _ if value.is_null() => continue,
+                "role" => &mut fields.role,
+                "content" => &mut fields.content,
+                "name" => &mut fields.name,
+                "tool_call_id" => &mut fields.tool_call_id,
+                "tool_calls" => &mut fields.tool_calls,
+                "function_call" => &mut fields.function_call,
+                "refusal" => &mut fields.refusal,
+                "reasoning_content" if value.inner().is_some() => &mut fields.reasoning_content,
+                "reasoning" if value.inner().is_some() => &mut fields.reasoning,
+                "thinking_blocks" if value.is_array() => &mut fields.thinking_blocks,
+                "cache_control" | "prompt_cache_breakpoint" => {
+                    fields.cache = cache_mark(value);
+                    continue;
+                }
+                // An SDK's model of an answer, sent back as history, is full of empty lists.
+                _ if value.is_array() && value.elements().next().is_none() => continue,
+                _ => {
+                    fields.extensions.push(Extension { dialect: Dialect::OpenAiChat, name, value });
+                    continue;
+                }
+            };
+            *place = Some(value);
+        }
+        fields
+    }
+
+    /// Members that mean something only in the model's own turns, told elsewhere.
+    fn keep_foreign(&mut self) {
+        let foreign = [
+            ("tool_calls", self.tool_calls.take()),
+            ("function_call", self.function_call.take()),
+            ("refusal", self.refusal.take()),
+            ("reasoning_content", self.reasoning_content.take()),
+            ("reasoning", self.reasoning.take()),
+            ("thinking_blocks", self.thinking_blocks.take()),
+        ];
+        for (name, value) in foreign {
+            if let Some(value) = value {
+                self.extensions.push(Extension { dialect: Dialect::OpenAiChat, name: name.into(), value });
+            }
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn message(&mut self, raw: Raw<'a>, place: usize, at: &At<'_>) -> Result<(), Fault> {
+        if !raw.is_object() {
+            return Err(at.expected("a message (an object)", Some(raw)));
+        }
+        let mut fields = Fields::of(raw);
+        let word = fields.role.and_then(Raw::string).ok_or_else(|| at.key("role").expected("a string", fields.role))?;
+        let role = match &*word {
+            "system" => Role::System,
+            "developer" => Role::Developer,
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            "tool" | "function" => return self.result(fields, at),
+            _ => {
+                let what = format_args!("expected `system`, `developer`, `user`, `assistant` or `tool`, found `{word}`");
+                return Err(at.key("role").wrong(what));
+            }
+        };
+        let mut parts = Vec::new();
+        if role == Role::Assistant {
+            thoughts(&fields, &mut parts);
+            self.assistant(&fields, place, at, &mut parts)?;
+        } else {
+            fields.keep_foreign();
+            content(fields.content, &at.key("content"), &mut parts)?;
+        }
+        if let Some(mark) = fields.cache {
+            mark_last(&mut parts, mark);
+        }
+        let name = fields.name.map(|name| text(name, &at.key("name"))).transpose()?;
+        self.results_open = false;
+        self.messages.push(Message { role, parts, name, extensions: fields.extensions });
+        Ok(())
+    }
+
+    fn assistant(&mut self, fields: &Fields<'a>, place: usize, at: &At<'_>, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
+        let has_calls = fields.function_call.is_some() || fields.tool_calls.is_some_and(|calls| calls.elements().next().is_some());
+        // Beside tool calls an empty text is how some clients spell `null`.
+        if !(has_calls && fields.content.and_then(Raw::inner) == Some("")) {
+            content(fields.content, &at.key("content"), parts)?;
+        }
+        if let Some(refusal) = fields.refusal {
+            parts.push(Part::Refusal(text(refusal, &at.key("refusal"))?));
+        }
+        if let Some(calls) = fields.tool_calls {
+            let at = at.key("tool_calls");
+            if !calls.is_array() {
+                return Err(at.expected("an array of tool calls", Some(calls)));
+            }
+            for (i, call) in calls.elements().enumerate() {
+                parts.push(tool_call(call, &At::Item(&at, i))?);
+            }
+        }
+        if let Some(call) = fields.function_call {
+            let at = at.key("function_call");
+            let id = made_call_id(None, place);
+            self.legacy_call = Some(id.clone());
+            let name = required_text(told(call, "name"), &at.key("name"))?;
+            parts.push(Part::ToolCall { id, name, arguments: arguments(told(call, "arguments")), custom: false, cache: None });
+        }
+        Ok(())
+    }
+
+    fn result(&mut self, mut fields: Fields<'a>, at: &At<'_>) -> Result<(), Fault> {
+        fields.keep_foreign();
+        let id = match fields.tool_call_id {
+            Some(id) => text(id, &at.key("tool_call_id"))?,
+            // The older form pairs by the name alone; its call stands right before.
+            None if fields.role.and_then(Raw::inner) == Some("function") => match self.legacy_call.take() {
+                Some(id) => id,
+                None => required_text(fields.name, &at.key("name"))?,
+            },
+            None => return Err(at.key("tool_call_id").expected("the id of a tool call", None)),
+        };
+        let mut parts = Vec::new();
+        content(fields.content, &at.key("content"), &mut parts)?;
+        let result = Part::ToolResult { id, parts, error: false, cache: fields.cache };
+        match self.messages.last_mut() {
+            Some(last) if self.results_open => {
+                last.parts.push(result);
+                last.extensions.append(&mut fields.extensions);
+            }
+            _ => {
+                let mut message = Message::new(Role::User, vec![result]);
+                message.extensions = fields.extensions;
+                self.messages.push(message);
+                self.results_open = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The model's earlier thinking. Blocks hold the proof that a provider may want, so they win over the bare text.
+fn thoughts<'a>(fields: &Fields<'a>, parts: &mut Vec<Part<'a>>) {
+    let before = parts.len();
+    for block in fields.thinking_blocks.into_iter().flat_map(Raw::elements) {
+        match told(block, "type").and_then(Raw::inner) {
+            Some("thinking") => parts.push(thinking(block)),
+            Some("redacted_thinking") => parts.extend(words(told(block, "data")).map(Part::RedactedReasoning)),
+            _ => {}
+        }
+    }
+    if parts.len() == before
+        && let Some(text) = words(fields.reasoning_content).or_else(|| words(fields.reasoning))
+    {
+        parts.push(Part::Reasoning { text, signature: None });
+    }
+}
+
+fn thinking(block: Raw<'_>) -> Part<'_> {
+    Part::Reasoning { text: thinking_text(block), signature: words(told(block, "signature")) }
+}
+
+fn content<'a>(raw: Option<Raw<'a>>, at: &At<'_>, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
+    let Some(raw) = raw else { return Ok(()) };
+    if let Some(text) = Text::of(raw) {
+        parts.push(Part::text(text));
+        return Ok(());
+    }
+    if !raw.is_array() {
+        return Err(at.expected("a string or an array of parts", Some(raw)));
+    }
+    for (i, element) in raw.elements().enumerate() {
+        parts.push(part(element, &At::Item(at, i))?);
+    }
+    Ok(())
+}
+
+fn part<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Part<'a>, Fault> {
+    if let Some(text) = Text::of(raw) {
+        return Ok(Part::text(text));
+    }
+    if !raw.is_object() {
+        return Err(at.expected("a part (an object)", Some(raw)));
+    }
+    let kind = match told(raw, "type") {
+        Some(kind) => kind.string().ok_or_else(|| at.key("type").expected("a string", Some(kind)))?,
+        None if told(raw, "text").is_some() => "text".into(),
+        None => return Err(at.key("type").expected("a string", None)),
+    };
+    let cache = told(raw, "cache_control").or_else(|| told(raw, "prompt_cache_breakpoint")).and_then(cache_mark);
+    Ok(match &*kind {
+        "text" | "input_text" | "output_text" => {
+            Part::Text { text: required_text(told(raw, "text"), &at.key("text"))?, citations: None, cache }
+        }
+        "refusal" => Part::Refusal(required_text(told(raw, "refusal"), &at.key("refusal"))?),
+        "image_url" | "input_image" if told(raw, "file_id").is_none() => {
+            let image = told(raw, "image_url");
+            let url = image.filter(|image| image.is_object()).map_or(image, |image| told(image, "url"));
+            let url = url.and_then(Raw::inner).ok_or_else(|| at.key("image_url").key("url").expected("a string", url))?;
+            let detail = image.and_then(|image| told(image, "detail")).or_else(|| told(raw, "detail")).and_then(Text::of);
+            Part::Media(media(MediaKind::Image, source(url), None, detail, cache))
+        }
+        "input_audio" => {
+            let at = at.key("input_audio");
+            let audio = told(raw, "input_audio").ok_or_else(|| at.expected("an object", None))?;
+            let data = required_text(told(audio, "data"), &at.key("data"))?;
+            let format = told(audio, "format").and_then(Raw::string);
+            let media_type = match format.as_deref() {
+                None | Some("wav") => Text::Escaped("audio/wav"),
+                Some("mp3") => Text::Escaped("audio/mpeg"),
+                Some(other) => Text::plain(format!("audio/{other}")),
+            };
+            Part::Media(media(MediaKind::Audio, Source::Base64 { media_type, data }, None, None, cache))
+        }
+        "file" | "input_file" => file(told(raw, "file").unwrap_or(raw), cache, &at.key("file"))?,
+        "thinking" => thinking(raw),
+        "redacted_thinking" => Part::RedactedReasoning(required_text(told(raw, "data"), &at.key("data"))?),
+        _ => Part::Opaque { dialect: Dialect::OpenAiChat, kind, raw },
+    })
+}
+
+fn file<'a>(file: Raw<'a>, cache: Option<CacheMark>, at: &At<'_>) -> Result<Part<'a>, Fault> {
+    let source = match (told(file, "file_data"), told(file, "file_id")) {
+        (Some(data), _) => match source(data.inner().ok_or_else(|| at.key("file_data").expected("a string", Some(data)))?) {
+            // Hosts take an address here too, or the bare base64 of a PDF.
+            Source::Url(url) if !url.read().contains("://") => Source::Base64 { media_type: Text::Escaped("application/pdf"), data: url },
+            source => source,
+        },
+        (None, Some(id)) => Source::FileId { dialect: Dialect::OpenAiChat, id: text(id, &at.key("file_id"))? },
+        (None, None) => return Err(at.wrong("expected `file_data` or `file_id`, found neither")),
+    };
+    Ok(Part::Media(media(MediaKind::Document, source, told(file, "filename").and_then(Text::of), None, cache)))
+}
+
+fn media<'a>(
+    kind: MediaKind,
+    source: Source<'a>,
+    title: Option<Text<'a>>,
+    detail: Option<Text<'a>>,
+    cache: Option<CacheMark>,
+) -> Media<'a> {
+    Media { kind, source, title, detail, extensions: Vec::new(), cache }
+}
+
+fn tool_call<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Part<'a>, Fault> {
+    if !raw.is_object() {
+        return Err(at.expected("a tool call (an object)", Some(raw)));
+    }
+    let kind = told(raw, "type").and_then(Raw::string).unwrap_or("function".into());
+    let (member, custom) = match &*kind {
+        "function" | "" => ("function", false),
+        "custom" => ("custom", true),
+        _ => return Ok(Part::Opaque { dialect: Dialect::OpenAiChat, kind: format!("{OPAQUE_CALL}{kind}").into(), raw }),
+    };
+    let at_call = at.key(member);
+    let call = told(raw, member).filter(|call| call.is_object()).ok_or_else(|| at_call.expected("an object", raw.member(member)))?;
+    Ok(Part::ToolCall {
+        id: required_text(told(raw, "id"), &at.key("id"))?,
+        name: required_text(told(call, "name"), &at_call.key("name"))?,
+        arguments: arguments(told(call, if custom { "input" } else { "arguments" })),
+        custom,
+        cache: told(raw, "cache_control").and_then(cache_mark),
+    })
+}
+
+/// A mark on the message stands behind its last part.
+fn mark_last(parts: &mut [Part<'_>], mark: CacheMark) {
+    match parts.last_mut() {
+        Some(Part::Text { cache, .. } | Part::ToolCall { cache, .. } | Part::ToolResult { cache, .. }) => *cache = Some(mark),
+        Some(Part::Media(media)) => media.cache = Some(mark),
+        _ => {}
+    }
+}

@@ -1,0 +1,221 @@
+use http::StatusCode;
+
+use super::*;
+use crate::base::{FaultKind as K, Retry};
+
+/// Status and body; kind, retry, text, code and param.
+type Case = (u16, &'static str, K, Retry, &'static str, Option<&'static str>, Option<&'static str>);
+
+#[test]
+fn every_shape_of_error_is_read() {
+    let cases: &[Case] = &[
+        (
+            400,
+            r#"{"error":{"message":"bad","type":"invalid_request_error","param":"messages","code":null}}"#,
+            K::BadRequest,
+            Retry::Never,
+            "bad",
+            None,
+            Some("messages"),
+        ),
+        (
+            400,
+            r#"{"error":{"message":"long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
+            K::ContextTooLong,
+            Retry::Never,
+            "long",
+            Some("context_length_exceeded"),
+            Some("messages"),
+        ),
+        (
+            400,
+            r#"{"object":"error","message":"This model's maximum context length is 2048 tokens.","type":"BadRequestError","param":null,"code":400}"#,
+            K::ContextTooLong,
+            Retry::Never,
+            "This model's maximum context length is 2048 tokens.",
+            None,
+            None,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"filtered","code":"content_filter","innererror":{}}}"#,
+            K::Blocked,
+            Retry::Never,
+            "filtered",
+            Some("content_filter"),
+            None,
+        ),
+        (
+            401,
+            r#"{"error":{"message":"Incorrect API key","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+            K::Unauthenticated,
+            Retry::OtherTarget,
+            "Incorrect API key",
+            Some("invalid_api_key"),
+            None,
+        ),
+        (
+            402,
+            r#"{"error":{"message":"Insufficient Balance","code":"invalid_request_error"}}"#,
+            K::BudgetExhausted,
+            Retry::OtherTarget,
+            "Insufficient Balance",
+            Some("invalid_request_error"),
+            None,
+        ),
+        (403, r#"{"error":{"message":"no","type":"permission_error"}}"#, K::Forbidden, Retry::OtherTarget, "no", None, None),
+        (
+            404,
+            r#"{"error":{"message":"no model","code":"model_not_found"}}"#,
+            K::ModelNotFound,
+            Retry::OtherTarget,
+            "no model",
+            Some("model_not_found"),
+            None,
+        ),
+        (
+            413,
+            r#"{"error":{"message":"Request too large for model","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            K::RateLimited,
+            Retry::OtherTarget,
+            "Request too large for model",
+            Some("rate_limit_exceeded"),
+            None,
+        ),
+        (413, "Payload Too Large", K::TooLarge, Retry::Never, "Payload Too Large", None, None),
+        (
+            422,
+            r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#,
+            K::BadRequest,
+            Retry::Never,
+            r#"[{"loc":["body"],"msg":"field required"}]"#,
+            None,
+            None,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+            K::BudgetExhausted,
+            Retry::OtherTarget,
+            "quota",
+            Some("insufficient_quota"),
+            None,
+        ),
+        (
+            429,
+            r#"{"message":"Requests rate limit exceeded"}"#,
+            K::RateLimited,
+            Retry::OtherTarget,
+            "Requests rate limit exceeded",
+            None,
+            None,
+        ),
+        (
+            429,
+            r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#,
+            K::RateLimited,
+            Retry::OtherTarget,
+            "Rate limit exceeded",
+            Some("1300"),
+            None,
+        ),
+        (
+            429,
+            r#"[{"error":{"code":429,"message":"Resource exhausted","status":"RESOURCE_EXHAUSTED"}}]"#,
+            K::RateLimited,
+            Retry::OtherTarget,
+            "Resource exhausted",
+            None,
+            None,
+        ),
+        (408, "", K::Timeout, Retry::OtherTarget, "The provider answered 408 Request Timeout and did not say why.", None, None),
+        (409, "{}", K::UpstreamFailed, Retry::OtherTarget, "The provider answered 409 Conflict and did not say why.", None, None),
+        (500, r#"{"error":"model \"x\" crashed"}"#, K::UpstreamFailed, Retry::OtherTarget, "model \"x\" crashed", None, None),
+        (
+            502,
+            "<html>\r\n<h1>502 Bad Gateway</h1>\u{7}</html>",
+            K::UpstreamFailed,
+            Retry::OtherTarget,
+            "<html>\n<h1>502 Bad Gateway</h1> </html>",
+            None,
+            None,
+        ),
+        (503, r#"{"error":{"message":"busy","type":"server_error","code":503}}"#, K::Overloaded, Retry::OtherTarget, "busy", None, None),
+        (504, "", K::Timeout, Retry::OtherTarget, "The provider answered 504 Gateway Timeout and did not say why.", None, None),
+        // An echoed prompt must not decide.
+        (
+            500,
+            r#"{"error":{"message":"prompt was: 429 rate limit, maximum context length"}}"#,
+            K::UpstreamFailed,
+            Retry::OtherTarget,
+            "prompt was: 429 rate limit, maximum context length",
+            None,
+            None,
+        ),
+    ];
+    for (status, body, kind, retry, text, code, param) in cases {
+        let fault = OpenAiChat.decode_error(StatusCode::from_u16(*status).unwrap(), body.as_bytes());
+        assert_eq!((fault.kind, fault.retry, fault.status), (*kind, *retry, Some(*status)), "{status} {body}");
+        assert_eq!((&*fault.client_text, fault.code.as_deref(), fault.param.as_deref()), (*text, *code, *param), "{status} {body}");
+    }
+    let long = "é".repeat(5000);
+    assert!(OpenAiChat.decode_error(StatusCode::BAD_GATEWAY, long.as_bytes()).client_text.len() <= 2048);
+    let behind =
+        br#"{"error":{"code":429,"message":"Provider returned error","metadata":{"raw":"slow","provider_name":"X"}},"user_id":"u"}"#;
+    assert_eq!(OpenAiChat.decode_error(StatusCode::TOO_MANY_REQUESTS, behind).operator_text.as_deref(), Some("slow"));
+}
+
+#[test]
+fn errors_have_all_four_members() {
+    let id = reply().id;
+    let written = |fault: &Fault| {
+        let mut out = Vec::new();
+        OpenAiChat.encode_error(fault, id, &mut out);
+        value(&out)
+    };
+    assert_eq!(
+        written(&Fault::bad_request("x \"y\"")),
+        json!({"error":{"message":"x \"y\"","type":"invalid_request_error","param":null,"code":null}})
+    );
+    assert_eq!(
+        written(&Fault::unsupported("tools", "t")),
+        json!({"error":{"message":"t","type":"invalid_request_error","param":"tools","code":"unsupported_parameter"}})
+    );
+    assert_eq!(
+        written(&Fault::upstream(K::RateLimited, "r").code("tokens_used")),
+        json!({"error":{"message":"r","type":"rate_limit_error","param":null,"code":"tokens_used"}})
+    );
+    let mut out = Vec::new();
+    OpenAiChat.encode_stream_error(&Fault::upstream(K::Truncated, "cut"), id, &mut out);
+    assert_eq!(out, b"data: {\"error\":{\"message\":\"cut\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n");
+}
+
+#[test]
+fn statuses_are_those_that_the_sdk_knows() {
+    let cases = [
+        (K::BadRequest, 400),
+        (K::TooLarge, 413),
+        (K::NotFound, 404),
+        (K::MethodNotAllowed, 405),
+        (K::Unauthenticated, 401),
+        (K::Forbidden, 403),
+        (K::ModelNotFound, 404),
+        (K::Unsupported, 400),
+        (K::ContextTooLong, 400),
+        (K::Blocked, 400),
+        (K::RateLimited, 429),
+        (K::BudgetExhausted, 429),
+        (K::Overloaded, 503),
+        (K::Unreachable, 502),
+        (K::Timeout, 504),
+        (K::UpstreamFailed, 502),
+        (K::UpstreamProtocol, 502),
+        (K::Truncated, 502),
+        (K::Draining, 503),
+        (K::Internal, 500),
+    ];
+    for (kind, status) in cases {
+        let fault = Fault::new(kind, crate::base::Origin::Gateway, "x");
+        assert_eq!(OpenAiChat.error_status(&fault).as_u16(), status, "{kind:?}");
+    }
+}
