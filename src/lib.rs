@@ -6,4 +6,8 @@ pub mod base;
 pub mod ir;
 pub mod config;
 pub mod dialect;
+pub mod telemetry;
+pub mod upstream;
+pub mod echo;
+pub mod pipeline;
 pub mod cli;

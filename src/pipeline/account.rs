@@ -1,0 +1,86 @@
+//! The account of one exchange: opened when its head arrives, closed exactly once, whatever happens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::HeaderValue;
+
+use crate::base::clock::Instant;
+use crate::base::rng::ExchangeId;
+use crate::base::{Fault, FaultKind};
+use crate::telemetry::{Ending, Record, Sinks};
+
+/// An open account. Dropping it without closing means that the caller went away.
+pub struct Account {
+    /// The facts so far.
+    pub record: Record,
+    /// Who was asked last, as `x-outrider-target`.
+    pub target: Option<HeaderValue>,
+    sinks: Arc<Sinks>,
+    open: Arc<AtomicUsize>,
+    closed: bool,
+}
+
+impl Account {
+    /// Opens the account of an exchange that begins now; `open` counts those that are open.
+    pub fn open(id: ExchangeId, now: Instant, sinks: Arc<Sinks>, open: Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self { record: Record::begin(id, now), target: None, sinks, open, closed: false }
+    }
+
+    /// Closes it. Only the first call counts.
+    pub fn close(&mut self, ending: &Ending) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.estimate(ending);
+        self.record.tell(ending, &self.sinks);
+    }
+
+    /// Closes it over a fault.
+    pub fn fail(&mut self, fault: &Fault) {
+        self.close(&Ending::Failed(Box::new(fault.clone())));
+    }
+
+    /// Where the provider's last word on usage did not come, what was produced counts by our own measure.
+    fn estimate(&mut self, ending: &Ending) {
+        let record = &mut self.record;
+        let produced = record.output_bytes > 0 || record.first_token.is_some();
+        let whole = matches!(ending, Ending::Complete);
+        if record.target.is_none() || record.attempts == 0 || (!produced && !whole) {
+            return;
+        }
+        if record.usage.input_tokens.is_none() && record.request_bytes > 0 {
+            record.usage.input_tokens = Some(tokens_of_bytes(record.request_bytes));
+            record.estimated = true;
+        }
+        let counted = tokens_of_bytes(record.output_bytes);
+        let told = record.usage.output_tokens;
+        // A stream that was cut may have told a first count already; it is the least, not the last word.
+        if record.operation == Some(crate::ir::Operation::Chat) && (told.is_none() || (!whole && told < Some(counted))) {
+            record.usage.output_tokens = Some(counted.max(told.unwrap_or(0)));
+            record.estimated = true;
+        } else if !whole {
+            record.estimated = true;
+        }
+    }
+}
+
+/// About four bytes of text make a token, in English and in code.
+pub(super) fn tokens_of_bytes(bytes: u64) -> u64 {
+    bytes.div_ceil(4)
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        if std::thread::panicking() {
+            self.fail(&Fault::new(FaultKind::Internal, crate::base::Origin::Gateway, "panic"));
+        } else {
+            self.close(&Ending::ClientGone);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Answers to the app: whole ones, errors, and the headers of all.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::Body as _;
+
+use super::held::Hold;
+use super::ingress::no_room;
+use crate::base::body::Body;
+use crate::base::rng::ExchangeId;
+use crate::base::{Fault, FaultKind, Secret};
+use crate::dialect::{Losses, codec};
+use crate::ir::Dialect;
+use crate::upstream::AnswerBody;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-outrider-request-id");
+const TARGET: HeaderName = HeaderName::from_static("x-outrider-target");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-outrider-attempts");
+const LOSSY: HeaderName = HeaderName::from_static("x-outrider-lossy");
+const POLICY: HeaderName = HeaderName::from_static("x-outrider-policy");
+
+/// A provider's answer that is not 2xx.
+pub(super) struct Refusal {
+    /// Its meaning.
+    pub fault: Fault,
+    /// Its status, headers and body, for a caller who speaks the same dialect.
+    pub raw: Option<(StatusCode, HeaderMap, Bytes)>,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self { fault, raw: None }
+    }
+}
+
+/// What our own headers tell.
+pub(super) struct Told<'t> {
+    /// The exchange.
+    pub id: ExchangeId,
+    /// Who answered.
+    pub target: Option<&'t HeaderValue>,
+    /// Tries made.
+    pub attempts: u32,
+    /// What the request lost on its way.
+    pub losses: &'t Losses,
+    /// The policy in force.
+    pub policy: Option<&'t HeaderValue>,
+}
+
+/// Reads a whole body, within a bound and in time.
+///
+/// # Errors
+/// Too large, broken off, stalled between two pieces, or no memory left to hold it.
+pub(super) async fn collect(mut body: AnswerBody, bytes_max: usize, idle: Option<Duration>, hold: &mut Hold) -> Result<Bytes, Fault> {
+    let mut first: Option<Bytes> = None;
+    let mut rest: Option<BytesMut> = None;
+    let mut length = 0;
+    while !body.is_end_stream() {
+        let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
+        let polled = match idle {
+            None => next.await,
+            Some(idle) => match tokio::time::timeout(idle, next).await {
+                Ok(polled) => polled,
+                Err(_) => {
+                    let text = format!("The provider's answer stalled for {}.", humantime::format_duration(idle));
+                    return Err(Fault::upstream(FaultKind::Timeout, text));
+                }
+            },
+        };
+        let piece = match polled {
+            None => break,
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => {
+                let text = "The provider's answer broke off.";
+                return Err(Fault::upstream(FaultKind::Truncated, text).cause(error));
+            }
+        };
+        let Ok(chunk) = piece.into_data() else { continue };
+        length += chunk.len();
+        if length > bytes_max {
+            let text = format!("The provider's answer is larger than {bytes_max} bytes.");
+            return Err(Fault::upstream(FaultKind::UpstreamProtocol, text));
+        }
+        if !hold.grow(chunk.len()) {
+            return Err(no_room());
+        }
+        match (&first, &mut rest) {
+            (None, _) => first = Some(chunk),
+            (Some(start), None) => {
+                let told = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(bytes_max);
+                let mut buffer = BytesMut::with_capacity(length + told);
+                buffer.extend_from_slice(start);
+                buffer.extend_from_slice(&chunk);
+                rest = Some(buffer);
+            }
+            (Some(_), Some(buffer)) => buffer.extend_from_slice(&chunk),
+        }
+    }
+    Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
+}
+
+/// Puts our own headers beside the others.
+pub(super) fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
+    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(told.id.to_string())) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(target) = told.target {
+        headers.insert(TARGET, target.clone());
+    }
+    if told.attempts > 0 {
+        headers.insert(ATTEMPTS, HeaderValue::from(told.attempts));
+    }
+    if let Some(policy) = told.policy {
+        headers.insert(POLICY, policy.clone());
+    }
+    if !told.losses.is_empty()
+        && let Ok(names) = HeaderValue::from_str(&told.losses.names().join(", "))
+    {
+        headers.insert(LOSSY, names);
+    }
+}
+
+/// The provider's headers as they may reach the app: nothing of this hop, no cookies, no framing, none that look like ours.
+pub(super) fn keep_answer_headers(headers: &mut HeaderMap) {
+    let stops_here = |name: &HeaderName| {
+        *name == header::CONTENT_LENGTH
+            || *name == header::CONNECTION
+            || *name == header::TRANSFER_ENCODING
+            || *name == header::SET_COOKIE
+            || *name == header::UPGRADE
+            || *name == header::TRAILER
+            || *name == header::PROXY_AUTHENTICATE
+            || *name == header::STRICT_TRANSPORT_SECURITY
+            || *name == header::ACCESS_CONTROL_ALLOW_ORIGIN
+            || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "alt-svc")
+            || name.as_str().starts_with("x-outrider-")
+    };
+    remove_where(headers, stops_here);
+}
+
+/// Removes the headers of which `wanted` says so. Mostly there are few, so they are looked for one by one.
+pub(super) fn remove_where(headers: &mut HeaderMap, wanted: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| wanted(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+/// Headers of an answer that was written anew in `caller`'s dialect: the provider's own id stays findable.
+pub(super) fn translated_answer_headers(provider: &HeaderMap, caller: Dialect, id: ExchangeId, stream: bool) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    let content_type = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if stream {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    if let Some(theirs) = provider.get("x-request-id").or_else(|| provider.get("request-id")) {
+        headers.insert(HeaderName::from_static("x-upstream-request-id"), theirs.clone());
+    }
+    insert_request_id(&mut headers, caller, id);
+    headers
+}
+
+/// The header in which the dialect's SDK looks for the request's id.
+fn insert_request_id(headers: &mut HeaderMap, caller: Dialect, id: ExchangeId) {
+    let name = match caller {
+        Dialect::OpenAiChat => "x-request-id",
+        Dialect::Anthropic => "request-id",
+    };
+    if let Ok(value) = HeaderValue::from_str(&format!("req_{id}")) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// An error answer in the caller's dialect. A provider's own error of the same dialect passes as it is.
+pub(super) fn refuse(refusal: Refusal, caller: Dialect, told: &Told<'_>) -> Response<Body> {
+    let codec = codec(caller);
+    let Refusal { fault, raw } = refusal;
+    let (status, mut headers, body) = match raw {
+        Some((status, mut headers, body)) => {
+            keep_answer_headers(&mut headers);
+            (status, headers, body)
+        }
+        None => {
+            let mut body = Vec::with_capacity(256);
+            codec.encode_error(&fault, told.id, &mut body);
+            let mut headers = HeaderMap::with_capacity(8);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            insert_request_id(&mut headers, caller, told.id);
+            if !fault.kind.may_pass() {
+                headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+            }
+            (codec.error_status(&fault), headers, body.into())
+        }
+    };
+    if let Some(wait) = fault.retry_after
+        && !headers.contains_key(header::RETRY_AFTER)
+    {
+        // Rounded up: a client that comes back a moment early is refused once more.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+    }
+    tell(&mut headers, told);
+    respond(status, headers, Body::Full(body))
+}
+
+/// An answer of these parts.
+pub(super) fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Reads a provider's error answer.
+pub(super) fn refusal(
+    provider: Dialect,
+    caller: Dialect,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: Bytes,
+    secret: Option<&Secret>,
+) -> Refusal {
+    let body = redact(body, secret);
+    for value in headers.values_mut() {
+        let clean = redact(Bytes::copy_from_slice(value.as_bytes()), secret);
+        if clean != value.as_bytes() {
+            *value = HeaderValue::from_maybe_shared(clean).unwrap_or(HeaderValue::from_static("[redacted]"));
+        }
+    }
+    let mut fault = codec(provider).decode_error(status, &body);
+    fault.status = Some(status.as_u16());
+    fault.retry_after = fault.retry_after.or_else(|| retry_after(&headers));
+    let raw = (provider == caller).then_some((status, headers, body));
+    Refusal { fault, raw }
+}
+
+/// Takes the provider's key out of what its error says.
+pub(super) fn redact_fault(fault: &mut Fault, secret: Option<&Secret>) {
+    if let Some(key) = secret.map(Secret::reveal).filter(|key| key.len() >= KEY_BYTES_MIN)
+        && fault.client_text.contains(key)
+    {
+        fault.client_text = fault.client_text.replace(key, "[redacted]").into();
+    }
+}
+
+/// The text without the provider's key.
+pub(super) fn redact(text: Bytes, secret: Option<&Secret>) -> Bytes {
+    let Some(key) = secret.map(|s| s.reveal().as_bytes()).filter(|key| key.len() >= KEY_BYTES_MIN) else { return text };
+    let Some(mut at) = memchr::memmem::find(&text, key) else { return text };
+    let mut clean = BytesMut::with_capacity(text.len());
+    let mut rest = &text[..];
+    loop {
+        clean.extend_from_slice(&rest[..at]);
+        clean.extend_from_slice(b"[redacted]");
+        rest = &rest[at + key.len()..];
+        match memchr::memmem::find(rest, key) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    clean.extend_from_slice(rest);
+    clean.freeze()
+}
+
+/// A shorter key than this is a test's, and would be found everywhere.
+const KEY_BYTES_MIN: usize = 4;
+
+/// When a provider says to come back: `retry-after-ms`, or `retry-after` in seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+    }
+    let value = text("retry-after")?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    // By the provider's own clock: ours may differ.
+    let sent = httpdate::parse_http_date(text("date")?).ok()?;
+    Some(date.duration_since(sent).unwrap_or_default())
+}

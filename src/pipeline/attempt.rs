@@ -1,0 +1,331 @@
+//! The only loop of the pipeline: from the targets of a model to the first good answer.
+//!
+//! Until the first content has come, nothing has reached the app, and another try may answer in its place; after that, never.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::{Response, StatusCode};
+
+use super::account::Account;
+use super::answer::{self, Refusal};
+use super::ingress::Call;
+use super::outbound::{self, Prepared};
+use super::relay::{Mode, Parts, Patience, Relay};
+use super::snapshot::{Route, RouteTarget};
+use super::{Pipeline, held::Hold};
+use crate::base::clock::{self, Instant};
+use crate::base::{Fault, FaultKind, Retry};
+use crate::config::{Place, Target};
+use crate::dialect::{Losses, Reply, codec};
+use crate::echo;
+use crate::ir::Operation;
+use crate::telemetry::Record;
+use crate::upstream::{AnswerBody, SendError, SendErrorKind};
+
+/// A provider's error body is read up to this.
+const ERROR_BYTES_MAX: usize = 1 << 20;
+/// A wait that a provider asks for and that is longer than this is the app's to decide: it is told.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Exponential backoff before the same target is asked again, with full jitter.
+/// Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(4);
+/// No bound between two pieces; another one holds.
+const NO_IDLE: Option<Duration> = None;
+
+/// A good answer, ready for the app.
+pub(super) struct Good {
+    /// Status and headers.
+    pub status: StatusCode,
+    /// The provider's headers, or new ones.
+    pub headers: HeaderMap,
+    /// The content.
+    pub content: Content,
+    /// What the way to this provider and back lost.
+    pub losses: Losses,
+}
+
+/// The content of a good answer.
+pub(super) enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// Primed, to be committed.
+    Stream(Box<Relay>),
+}
+
+/// Asks the route's targets in order until one answers.
+///
+/// # Errors
+/// The last real refusal.
+pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, account: &mut Account) -> Result<Good, Refusal> {
+    let targets = &route.model.targets;
+    let meters = &line.shared.stores.sinks.meters;
+    let total = call.timeout.map_or(route.model.timeout.total, |asked| asked.min(route.model.timeout.total));
+    let deadline = account.record.started + total;
+    let mut rng = line.shared.env.rng.fork();
+    let mut ruled_out = vec![false; targets.len()];
+    let mut ready_at: Vec<Option<Instant>> = vec![None; targets.len()];
+    let mut index = 0;
+    loop {
+        account.record.attempts += 1;
+        let names = &route.targets[index];
+        account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
+        account.target = Some(names.header.clone());
+        let refusal = match one_try(line, call, route, index, deadline, &mut account.record).await {
+            Ok(good) => {
+                names.meters.attempt_succeeded(meters, call.endpoint.operation);
+                if !good.losses.is_empty() {
+                    meters.losses(call.endpoint.dialect.label(), targets[index].provider.dialect.label(), good.losses.names().len());
+                }
+                return Ok(good);
+            }
+            Err(mut refusal) => {
+                answer::redact_fault(&mut refusal.fault, targets[index].provider.secret.as_ref());
+                refusal
+            }
+        };
+        let fault = &refusal.fault;
+        meters.attempt(&names.meters, fault.kind.label());
+        match fault.retry {
+            Retry::Never => return Err(refusal),
+            Retry::OtherTarget => ruled_out[index] = !fault.kind.may_pass(),
+        }
+        let tries = account.record.attempts;
+        if tries >= route.model.retry.attempts {
+            return Err(refusal);
+        }
+        let round = tries / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
+        let backoff = BACKOFF_FIRST.saturating_mul(1 << round.min(8)).min(BACKOFF_MAX);
+        let backoff = Duration::from_millis(rng.below(u64::try_from(backoff.as_millis()).unwrap_or(0)));
+        let now = clock::now();
+        ready_at[index] = Some(now + fault.retry_after.unwrap_or(backoff));
+        // In order, from the one after: a target that was not asked yet is ready at once.
+        let next = (1..=targets.len()).map(|step| (index + step) % targets.len()).filter(|i| !ruled_out[*i]).min_by_key(|i| ready_at[*i]);
+        let Some(next) = next else { return Err(refusal) };
+        let wait = ready_at[next].map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        if wait > WAIT_MAX || now + wait >= deadline {
+            return Err(refusal);
+        }
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        index = next;
+    }
+}
+
+/// One try at one target, in its time.
+async fn one_try(
+    line: &Pipeline,
+    call: &mut Call,
+    route: &Route,
+    index: usize,
+    deadline: Instant,
+    record: &mut Record,
+) -> Result<Good, Refusal> {
+    let target = &route.model.targets[index];
+    let timeout = &route.model.timeout;
+    let prepared = outbound::prepare(call, &route.model, target)?;
+    let sent_at = clock::now();
+    // Only a stream tells its first token; a whole answer may rightly take until the deadline.
+    let due = if call.stream { deadline.min(sent_at + timeout.first_token) } else { deadline };
+    let answered = tokio::time::timeout_at(due, ask(line, call, target, &prepared, timeout.connect, timeout.idle)).await;
+    let answer = match answered {
+        Ok(answer) => answer?,
+        Err(_) => {
+            let over = humantime::format_duration(due.duration_since(sent_at)).to_string();
+            let what = if call.stream { "no content" } else { "no answer" };
+            let text = format!("{} gave {what} within {over}.", route.targets[index].label);
+            return Err(Fault::upstream(FaultKind::Timeout, text).into());
+        }
+    };
+    let back_at = clock::now();
+    let patience = Patience { idle: timeout.idle, deadline };
+    let good = understand(line, call, target, &route.targets[index], prepared, answer, patience, due, record).await;
+    let waited = back_at.duration_since(sent_at);
+    if !call.stream {
+        record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(waited).saturating_sub(record.receiving));
+    } else {
+        record.overhead = Some(sent_at.duration_since(record.started).saturating_sub(record.receiving));
+    }
+    good
+}
+
+/// A provider's answer whose head is good.
+struct Answered {
+    headers: HeaderMap,
+    body: AnsweredBody,
+}
+
+enum AnsweredBody {
+    Whole(Bytes, Hold),
+    Stream(AnswerBody),
+}
+
+/// Sends, and reads what of the answer must be read before it can be judged.
+async fn ask(
+    line: &Pipeline,
+    call: &Call,
+    target: &Target,
+    prepared: &Prepared,
+    connect_timeout: Duration,
+    idle: Duration,
+) -> Result<Answered, Refusal> {
+    let bounds = &line.shared.stores.bounds;
+    let response = match &target.provider.place {
+        Place::Echo => echo::answer(&prepared.body, call.endpoint.operation).map_err(Refusal::from)?,
+        Place::Http(site) => {
+            let request = outbound::request(call, target, prepared)?;
+            line.upstream.send(site, connect_timeout, request).await.map_err(|error| not_sent(&error, target))?
+        }
+    };
+    let (head, body) = response.into_parts();
+    let mut hold = line.shared.stores.held.open();
+    if !head.status.is_success() {
+        let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
+        let (provider, caller) = (target.provider.dialect, call.endpoint.dialect);
+        return Err(answer::refusal(provider, caller, head.status, head.headers, body, target.provider.secret.as_ref()));
+    }
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_stream = content_type.starts_with("text/event-stream");
+    if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(unlike(target, "a compressed answer that was not asked for").into());
+    }
+    match (call.stream, is_stream) {
+        (true, true) => Ok(Answered { headers: head.headers, body: AnsweredBody::Stream(body) }),
+        (true, false) => {
+            // An error under status 200, or a page of something else.
+            let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
+            let told = codec(target.provider.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
+            Err(told.unwrap_or_else(|| unlike(target, &format!("`{content_type}` where an event stream was asked for"))).into())
+        }
+        (false, true) => Err(unlike(target, "an event stream where one answer was asked for").into()),
+        (false, false) => {
+            // Some hosts send the head at once and then think: only the deadline bounds a whole answer.
+            let body = answer::collect(body, bounds.answer_bytes_max, NO_IDLE, &mut hold).await?;
+            Ok(Answered { headers: head.headers, body: AnsweredBody::Whole(body, hold) })
+        }
+    }
+}
+
+fn unlike(target: &Target, what: &str) -> Fault {
+    let text = format!("{} answered with {what}.", target.provider.name);
+    Fault::upstream(FaultKind::UpstreamProtocol, text)
+}
+
+fn not_sent(error: &SendError, target: &Target) -> Refusal {
+    let (kind, text) = match error.kind {
+        SendErrorKind::ConnectTimeout => (FaultKind::Unreachable, "cannot be reached: no connection in time"),
+        SendErrorKind::Dns => (FaultKind::Unreachable, "cannot be reached: its name has no address"),
+        SendErrorKind::Connect => (FaultKind::Unreachable, "cannot be reached: the connection was refused"),
+        SendErrorKind::Tls => (FaultKind::Unreachable, "cannot be reached: the TLS handshake failed"),
+        SendErrorKind::Connection => (FaultKind::UpstreamFailed, "closed the connection without an answer"),
+        SendErrorKind::Protocol => (FaultKind::UpstreamProtocol, "answered with something that is not HTTP"),
+    };
+    let text = format!("{} {text}.", target.provider.name);
+    Fault::upstream(kind, text).cause(&error.cause).into()
+}
+
+/// Judges a good head's content, and turns it into the caller's dialect where that is another.
+#[expect(clippy::too_many_arguments, reason = "one try's whole context, used once")]
+async fn understand(
+    line: &Pipeline,
+    call: &mut Call,
+    target: &Target,
+    names: &RouteTarget,
+    prepared: Prepared,
+    answered: Answered,
+    patience: Patience,
+    due: Instant,
+    record: &mut Record,
+) -> Result<Good, Refusal> {
+    let (provider, caller) = (codec(target.provider.dialect), codec(call.endpoint.dialect));
+    let mut headers = answered.headers;
+    let mut notes = prepared.notes;
+    let reply = || Reply {
+        id: record.id,
+        model: call.model.clone(),
+        created: line.shared.env.wall.unix_seconds(),
+        stream_usage: call.stream_usage,
+        input_tokens_estimate: super::account::tokens_of_bytes(call.body.len() as u64),
+        tools: notes.tools.clone(),
+    };
+    match answered.body {
+        AnsweredBody::Whole(body, _hold) if !prepared.translated => {
+            if call.endpoint.operation == Operation::Chat || call.endpoint.operation == Operation::Embeddings {
+                let observed = provider.observe_answer(&body)?;
+                record.usage = observed.usage.unwrap_or_default();
+                record.finish = observed.finish;
+                record.output_bytes = body.len() as u64;
+            } else {
+                crate::base::json::Raw::parse(&body).map_err(|error| unlike(target, &format!("a body that is not JSON: {error}")))?;
+            }
+            answer::keep_answer_headers(&mut headers);
+            Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(body), losses: notes.losses })
+        }
+        AnsweredBody::Whole(body, _hold) => {
+            let answer = provider.decode_answer(&body)?;
+            record.usage = answer.usage.unwrap_or_default();
+            record.finish = answer.finish.as_ref().map(|f| f.reason);
+            record.output_bytes = body.len() as u64;
+            let reply = reply();
+            let mut out = Vec::with_capacity(body.len() + 256);
+            caller.encode_answer(&answer, &reply, &mut notes, &mut out);
+            let headers = answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, false);
+            Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into()), losses: notes.losses })
+        }
+        AnsweredBody::Stream(body) => {
+            let mode = if prepared.translated {
+                Mode::Translate(caller.stream_encoder(reply()))
+            } else {
+                Mode::Forward { withhold_usage: prepared.withhold_usage }
+            };
+            let mut relay = Box::new(Relay::new(Parts {
+                upstream: body,
+                provider,
+                caller,
+                mode,
+                id: record.id,
+                secret: target.provider.secret.clone(),
+                patience,
+                event_bytes_max: line.shared.stores.bounds.event_bytes_max,
+                cut: line.shared.drain.cut_signal(),
+                sinks: Arc::clone(&line.shared.stores.sinks),
+            }));
+            match tokio::time::timeout_at(due, relay.prime()).await {
+                Ok(primed) => primed?,
+                Err(_) => {
+                    let text = format!("{} gave no content in time.", names.label);
+                    return Err(Fault::upstream(FaultKind::Timeout, text).into());
+                }
+            }
+            // Nobody will ask for these bytes again.
+            call.body = Bytes::new();
+            let _given_back = call.hold.set(0);
+            let headers = if prepared.translated {
+                answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, true)
+            } else {
+                answer::keep_answer_headers(&mut headers);
+                headers
+            };
+            Ok(Good { status: StatusCode::OK, headers, content: Content::Stream(relay), losses: notes.losses })
+        }
+    }
+}
+
+impl Good {
+    /// The app's answer; the account closes with its body.
+    pub(super) fn respond(self, mut account: Account, line: &Pipeline) -> Response<crate::base::body::Body> {
+        use crate::base::body::Body;
+        let body = match self.content {
+            Content::Whole(bytes) => {
+                account.close(&crate::telemetry::Ending::Complete);
+                Body::Full(bytes)
+            }
+            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, &line.shared.stores.streams))),
+        };
+        answer::respond(self.status, self.headers, body)
+    }
+}

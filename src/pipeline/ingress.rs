@@ -1,0 +1,322 @@
+//! From an HTTP request to a call: which dialect and operation, a bounded body, its top-level members.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use http::header::{self, HeaderMap, HeaderName};
+use http::request::Parts;
+use http_body::Body;
+
+use super::held::Hold;
+use crate::base::json::{Envelope, Raw};
+use crate::base::{Fault, FaultKind};
+use crate::config::Bounds;
+use crate::dialect::codec;
+use crate::ir::{Dialect, Operation};
+
+/// What a path and method ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// What the app speaks.
+    pub dialect: Dialect,
+    /// What it wants.
+    pub operation: Operation,
+}
+
+/// A request with a body, understood as far as every exchange must be.
+pub(super) struct Call {
+    /// What it asks for.
+    pub endpoint: Endpoint,
+    /// The client's headers that may go on.
+    pub headers: HeaderMap,
+    /// The client's query.
+    pub query: Option<String>,
+    /// The body as it came.
+    pub body: Bytes,
+    /// Where its top-level members stand.
+    pub envelope: Envelope,
+    /// The model asked for.
+    pub model: String,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Whether the stream's usage is asked for (or is always told, as in Anthropic's dialect).
+    pub stream_usage: bool,
+    /// The caller's own deadline, from the exchange's start.
+    pub timeout: Option<Duration>,
+    /// The body's bytes, held until the exchange is committed.
+    pub hold: Hold,
+}
+
+/// Finds the endpoint.
+///
+/// # Errors
+/// No such path, or not by this method.
+pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Fault> {
+    let path = head.uri.path();
+    // An SDK may have been given the base URL with or without `/v1`, and with a trailing slash.
+    let trimmed = path.trim_end_matches('/');
+    let short = trimmed.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(trimmed);
+    let (dialect, operation, method) = match short {
+        "/chat/completions" => (Dialect::OpenAiChat, Operation::Chat, Method::POST),
+        "/embeddings" => (Dialect::OpenAiChat, Operation::Embeddings, Method::POST),
+        "/messages" => (Dialect::Anthropic, Operation::Chat, Method::POST),
+        "/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens, Method::POST),
+        _ if short == "/models" || short.starts_with("/models/") => (likely_dialect(head), Operation::Models, Method::GET),
+        _ => {
+            let text = format!(
+                "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/embeddings, /v1/messages, \
+                 /v1/messages/count_tokens and GET /v1/models."
+            );
+            return Err(Fault::caller(FaultKind::NotFound, text));
+        }
+    };
+    if head.method != method {
+        let text = format!("{path} is asked with {method}, not {}.", head.method);
+        return Err(Fault::caller(FaultKind::MethodNotAllowed, text));
+    }
+    Ok(Endpoint { dialect, operation })
+}
+
+/// The dialect in which a caller can read an error before the endpoint is known.
+pub(super) fn likely_dialect(head: &Parts) -> Dialect {
+    let anthropic =
+        head.headers.contains_key("anthropic-version") || head.headers.contains_key("x-api-key") || head.uri.path().contains("/messages");
+    if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat }
+}
+
+/// Reads the body and its top-level members.
+///
+/// # Errors
+/// Too large, stalled, cut short, compressed, not JSON, twin or misspelt members, no model; or no memory left to hold it.
+pub(super) async fn receive<B>(endpoint: Endpoint, mut head: Parts, body: B, bounds: &Bounds, mut hold: Hold) -> Result<Call, Fault>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    check_content(&head.headers)?;
+    let body = read_body(body, bounds, &mut hold).await?;
+    let envelope = Envelope::read(&body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))?;
+    let member = |name| envelope.get(&body, name).and_then(|value| Raw::parse(value).ok());
+    if let Some((wrong, right)) = envelope.case_variant(&body, codec(endpoint.dialect).known_members()) {
+        let wrong = String::from_utf8_lossy(&body[wrong.key]).into_owned();
+        return Err(Fault::bad_request(format!("`{wrong}` must be spelt `{right}`: member names are case-sensitive.")).at(wrong));
+    }
+    let model = match member("model") {
+        Some(value) => value
+            .string()
+            .ok_or_else(|| Fault::bad_request(format!("`model` must be a string, found {}.", kind_name(value))).at("model"))?,
+        None => return Err(Fault::bad_request("`model` is missing: name an alias of this Outrider, or provider/model.").at("model")),
+    };
+    let stream = match member("stream") {
+        None => false,
+        Some(value) if value.is_null() => false,
+        Some(value) => value
+            .bool()
+            .ok_or_else(|| Fault::bad_request(format!("`stream` must be true or false, found {}.", kind_name(value))).at("stream"))?,
+    };
+    let stream_usage = match endpoint.dialect {
+        Dialect::OpenAiChat => member("stream_options").and_then(|o| o.member("include_usage")).and_then(Raw::bool).unwrap_or(false),
+        Dialect::Anthropic => true,
+    };
+    let model = model.into_owned();
+    let timeout = timeout(&head.headers)?;
+    let query = head.uri.query().map(str::to_owned);
+    keep_forwardable(&mut head.headers);
+    Ok(Call { endpoint, headers: head.headers, query, envelope, model, stream, stream_usage, timeout, hold, body })
+}
+
+fn check_content(headers: &HeaderMap) -> Result<(), Fault> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding.as_bytes() != b"identity"
+    {
+        let name = String::from_utf8_lossy(encoding.as_bytes()).into_owned();
+        return Err(Fault::bad_request(format!("Bodies compressed with `{name}` are not read: send the body as it is.")));
+    }
+    Ok(())
+}
+
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
+    let Some(value) = headers.get("x-outrider-timeout") else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    });
+    match parsed {
+        Some(timeout) if !timeout.is_zero() => Ok(Some(timeout)),
+        _ => Err(Fault::bad_request("x-outrider-timeout must be a duration such as `30s` or `500ms`.")),
+    }
+}
+
+async fn read_body<B>(mut body: B, bounds: &Bounds, hold: &mut Hold) -> Result<Bytes, Fault>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if told > bounds.body_bytes_max {
+        return Err(too_large(bounds));
+    }
+    take(hold, told)?;
+    let mut first: Option<Bytes> = None;
+    let mut rest: Option<BytesMut> = None;
+    let mut length = 0;
+    while let Some(chunk) = next_chunk(&mut body, bounds).await? {
+        length += chunk.len();
+        if length > bounds.body_bytes_max {
+            return Err(too_large(bounds));
+        }
+        if length > told {
+            take_up_to(hold, length)?;
+        }
+        match (&first, &mut rest) {
+            (None, _) => first = Some(chunk),
+            (Some(start), None) => {
+                let mut buffer = BytesMut::with_capacity(told.max(length));
+                buffer.extend_from_slice(start);
+                buffer.extend_from_slice(&chunk);
+                rest = Some(buffer);
+            }
+            (Some(_), Some(buffer)) => buffer.extend_from_slice(&chunk),
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
+}
+
+async fn next_chunk<B>(body: &mut B, bounds: &Bounds) -> Result<Option<Bytes>, Fault>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    loop {
+        // What has arrived already costs no timer.
+        let frame = match poll_once(body).await {
+            Some(ready) => ready,
+            None => match tokio::time::timeout(
+                bounds.body_idle_timeout,
+                std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx)),
+            )
+            .await
+            {
+                Ok(frame) => frame,
+                Err(_) => {
+                    let text = format!("The request body stalled for {}.", humantime::format_duration(bounds.body_idle_timeout));
+                    return Err(Fault::caller(FaultKind::Timeout, text));
+                }
+            },
+        };
+        match frame {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(error)) => return Err(Fault::bad_request("The request body broke off.").cause(error)),
+        }
+    }
+}
+
+/// One poll: what is ready now, if anything.
+async fn poll_once<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Option<Option<Result<http_body::Frame<Bytes>, B::Error>>> {
+    std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *body).poll_frame(cx) {
+        std::task::Poll::Ready(frame) => std::task::Poll::Ready(Some(frame)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+fn too_large(bounds: &Bounds) -> Fault {
+    Fault::caller(FaultKind::TooLarge, format!("The body is larger than {} bytes (`bounds.body_bytes_max`).", bounds.body_bytes_max))
+}
+
+fn take(hold: &mut Hold, bytes: usize) -> Result<(), Fault> {
+    if hold.grow(bytes) { Ok(()) } else { Err(no_room()) }
+}
+
+fn take_up_to(hold: &mut Hold, bytes: usize) -> Result<(), Fault> {
+    if hold.set(bytes) { Ok(()) } else { Err(no_room()) }
+}
+
+/// The memory bound is reached: new work waits, what is under way goes on.
+pub(super) fn no_room() -> Fault {
+    Fault::new(
+        FaultKind::Overloaded,
+        crate::base::Origin::Gateway,
+        "Outrider holds as many bytes as it may (`bounds.held_bytes_max`); try again.",
+    )
+    .after(Some(Duration::from_secs(1)))
+}
+
+/// What a value is, in words.
+pub(super) fn kind_name(value: Raw<'_>) -> &'static str {
+    match value.kind() {
+        b'"' => "a string",
+        b'{' => "an object",
+        b'[' => "an array",
+        b't' | b'f' => "a boolean",
+        b'n' => "null",
+        _ => "a number",
+    }
+}
+
+/// Leaves only what may go to a provider: no credentials, no cookies, nothing that belongs to this hop or names this
+/// machine, none of our own.
+fn keep_forwardable(headers: &mut HeaderMap) {
+    // Almost always it names nothing, or only what is removed anyway.
+    let named_by_connection: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named_by_connection {
+        headers.remove(name);
+    }
+    super::answer::remove_where(headers, |name| !forwardable(name));
+}
+
+fn forwardable(name: &HeaderName) -> bool {
+    let refused = matches!(
+        name.as_str(),
+        "accept-encoding"
+            | "anthropic-workspace-id"
+            | "api-key"
+            | "authorization"
+            | "connection"
+            | "content-encoding"
+            | "content-length"
+            | "cookie"
+            | "cookie2"
+            | "expect"
+            | "forwarded"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "openai-organization"
+            | "openai-project"
+            | "origin"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "referer"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-amz-content-sha256"
+            | "x-amz-date"
+            | "x-amz-security-token"
+            | "x-api-key"
+            | "x-client-ip"
+            | "x-goog-api-key"
+            | "x-real-ip"
+    );
+    let text = name.as_str();
+    !(refused || text.starts_with("x-outrider-") || text.starts_with("x-forwarded-") || text.starts_with("sec-"))
+}

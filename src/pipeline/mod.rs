@@ -1,0 +1,178 @@
+//! The line: one function, read from top to bottom, from an app's request to its answer.
+
+mod account;
+mod answer;
+mod attempt;
+mod held;
+mod ingress;
+mod models;
+mod outbound;
+mod relay;
+mod snapshot;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+
+pub use account::Account;
+pub use held::Held;
+pub use snapshot::{Route, Snapshot, Stores};
+
+use crate::base::body::Body;
+use crate::base::clock::{self, WallClock};
+use crate::base::drain::Drain;
+use crate::base::rng::RootRng;
+use crate::base::{Fault, FaultKind, Origin};
+use crate::dialect::Losses;
+use crate::ir::Operation;
+use crate::upstream::Upstream;
+use answer::{Refusal, Told};
+use attempt::Good;
+
+/// Where time and chance enter. The network enters through each worker's [`Upstream`].
+pub struct Env {
+    /// Stamps.
+    pub wall: Arc<dyn WallClock>,
+    /// Chance.
+    pub rng: RootRng,
+}
+
+/// What all workers share.
+pub struct Shared {
+    /// Time and chance.
+    pub env: Env,
+    /// The policy in force.
+    pub snapshot: tokio::sync::watch::Sender<Arc<Snapshot>>,
+    /// What outlives it.
+    pub stores: Stores,
+    /// The way down.
+    pub drain: Drain,
+}
+
+/// One worker's line.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// This worker's way to the providers.
+    pub upstream: Arc<Upstream>,
+}
+
+impl Pipeline {
+    /// Answers one request. Dropping the future means that the app went away: everything under way for it is dropped too.
+    pub async fn serve<B>(&self, inbound: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let (head, body) = inbound.into_parts();
+        if let Some(response) = sign_of_life(&head) {
+            return response;
+        }
+        let snapshot = Arc::clone(&self.shared.snapshot.borrow());
+        let caller = ingress::likely_dialect(&head);
+        let mut account = self.open_account();
+        let endpoint = match self.admit(&head) {
+            Ok(endpoint) => endpoint,
+            Err(fault) => return self.refused(fault.into(), caller, account, &snapshot),
+        };
+        account.record.operation = Some(endpoint.operation);
+        account.record.dialect = Some(endpoint.dialect);
+        let exchanged = match endpoint.operation {
+            Operation::Models => models::list(self, &snapshot, &head, endpoint.dialect).await.map_err(Refusal::from),
+            _ => self.exchange(endpoint, head, body, &snapshot, &mut account).await,
+        };
+        match exchanged {
+            Ok(good) => self.answered(good, account, &snapshot),
+            Err(refusal) => self.refused(refusal, endpoint.dialect, account, &snapshot),
+        }
+    }
+
+    /// ingress → route → attempts; what comes back is told by the caller of this function.
+    async fn exchange<B>(
+        &self,
+        endpoint: ingress::Endpoint,
+        head: Parts,
+        body: B,
+        snapshot: &Snapshot,
+        account: &mut Account,
+    ) -> Result<Good, Refusal>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let stores = &self.shared.stores;
+        let mut call = ingress::receive(endpoint, head, body, &stores.bounds, stores.held.open()).await?;
+        account.record.receiving = clock::now().duration_since(account.record.started);
+        account.record.request_bytes = call.body.len() as u64;
+        account.record.stream = call.stream;
+        let route = snapshot.route(&call.model, &stores.sinks.meters)?;
+        account.record.model = Some(Arc::clone(&route.name));
+        if let Some(counted) = models::count_tokens_here(&call, &route)? {
+            return Ok(counted);
+        }
+        attempt::first_good(self, &mut call, &route, account).await
+    }
+
+    /// What is refused before a byte of the body is read.
+    fn admit(&self, head: &Parts) -> Result<ingress::Endpoint, Fault> {
+        let stores = &self.shared.stores;
+        if stores.exchanges.load(Ordering::Relaxed) > stores.bounds.exchanges_max {
+            let text = "Outrider has as many requests in flight as it may (`bounds.exchanges_max`); try again.";
+            let fault = Fault::new(FaultKind::Overloaded, Origin::Gateway, text);
+            return Err(fault.after(Some(std::time::Duration::from_secs(1))));
+        }
+        ingress::endpoint(head)
+    }
+
+    fn open_account(&self) -> Account {
+        let stores = &self.shared.stores;
+        let id = self.shared.env.rng.fork().exchange_id();
+        Account::open(id, clock::now(), Arc::clone(&stores.sinks), Arc::clone(&stores.exchanges))
+    }
+
+    fn answered(&self, mut good: Good, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
+        account.record.status = Some(good.status.as_u16());
+        account.record.losses = good.losses.names().len();
+        let told = Told {
+            id: account.record.id,
+            target: account.target.as_ref(),
+            attempts: account.record.attempts,
+            losses: &good.losses,
+            policy: Some(&snapshot.version),
+        };
+        answer::tell(&mut good.headers, &told);
+        good.respond(account, self)
+    }
+
+    fn refused(&self, refusal: Refusal, caller: crate::ir::Dialect, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
+        let fault = refusal.fault.clone();
+        let told = Told {
+            id: account.record.id,
+            target: account.target.as_ref(),
+            attempts: account.record.attempts,
+            losses: &Losses::default(),
+            policy: Some(&snapshot.version),
+        };
+        let response = answer::refuse(refusal, caller, &told);
+        account.record.status = Some(response.status().as_u16());
+        account.fail(&fault);
+        response
+    }
+
+    /// Refuses a request that the edge did not let in. It never was an exchange with a model, but it is told like one.
+    pub fn refuse(&self, head: &Parts, fault: Fault) -> Response<Body> {
+        let snapshot = Arc::clone(&self.shared.snapshot.borrow());
+        self.refused(fault.into(), ingress::likely_dialect(head), self.open_account(), &snapshot)
+    }
+}
+
+/// Clients knock before they speak (`HEAD /`, Claude Code's `HEAD /api/hello`): answered at once, and no exchange.
+fn sign_of_life(head: &Parts) -> Option<Response<Body>> {
+    let knocks = matches!(head.uri.path(), "/" | "/v1" | "/v1/" | "/api/hello") && matches!(head.method, Method::HEAD | Method::GET);
+    knocks.then(|| answer::respond(StatusCode::OK, HeaderMap::new(), Body::Empty))
+}

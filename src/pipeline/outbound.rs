@@ -1,0 +1,170 @@
+//! From a call to the request for one target: the bytes as they are, with a patch or two, or in another dialect.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+
+use super::ingress::Call;
+use crate::base::json::{self, Patch, Raw};
+use crate::base::{Fault, FaultKind, Origin};
+use crate::config::{Model, Place, Site, Target};
+use crate::dialect::{Losses, Notes, codec};
+use crate::ir::{Dialect, Operation};
+
+/// What one target is sent, and what must be known to read its answer.
+pub(super) struct Prepared {
+    /// The body.
+    pub body: Bytes,
+    /// What the translation left behind; empty where nothing was translated.
+    pub notes: Notes,
+    /// Whether the answer comes in another dialect than the caller's.
+    pub translated: bool,
+    /// Whether we asked for a usage event that the caller did not ask for.
+    pub withhold_usage: bool,
+}
+
+/// Makes the body for a target.
+///
+/// # Errors
+/// The target's dialect cannot carry the request, or `strict` forbids what it would lose.
+pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Prepared, Fault> {
+    let dialect = target.provider.dialect;
+    if dialect == call.endpoint.dialect {
+        let mut patches = Vec::new();
+        if target.model != call.model
+            && let Some(span) = call.envelope.span(&call.body, "model")
+        {
+            let mut with = Vec::with_capacity(target.model.len() + 2);
+            json::write_string(&target.model, &mut with);
+            patches.push(Patch { span, with: with.into() });
+        }
+        let withhold_usage =
+            dialect == Dialect::OpenAiChat && call.endpoint.operation == Operation::Chat && call.stream && !call.stream_usage;
+        if withhold_usage {
+            patches.push(ask_for_usage(call));
+        }
+        let body = json::splice(&call.body, patches);
+        return Ok(Prepared { body, notes: Notes::default(), translated: false, withhold_usage });
+    }
+    if call.endpoint.operation != Operation::Chat {
+        let text = format!(
+            "`{}` is asked from {}, which speaks another dialect: only chat requests are translated.",
+            call.endpoint.operation.label(),
+            target.provider.name
+        );
+        return Err(Fault::unsupported("model", text).retry(crate::base::Retry::OtherTarget));
+    }
+    let request = codec(call.endpoint.dialect).decode_request(&call.body)?;
+    let mut notes = Notes::default();
+    let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
+    codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
+    if model.strict
+        && let Some(lost) = notes.losses.names().first()
+    {
+        return Err(refuse_loss(lost, &notes.losses, target));
+    }
+    Ok(Prepared { body: body.into(), notes, translated: true, withhold_usage: false })
+}
+
+fn refuse_loss(first: &str, losses: &Losses, target: &Target) -> Fault {
+    let text = format!(
+        "{}/{} cannot express: {}. The model is `strict`, so the request was refused rather than sent without it.",
+        target.provider.name,
+        target.model,
+        losses.names().join(", ")
+    );
+    Fault::unsupported(first.to_owned(), text).code("unsupported_parameter").retry(crate::base::Retry::OtherTarget)
+}
+
+/// The patch that makes an OpenAI stream tell its usage: accounting must not hang on what the caller asked for.
+fn ask_for_usage(call: &Call) -> Patch {
+    let span = call.envelope.span(&call.body, "stream_options");
+    let given = span.clone().and_then(|span| Raw::parse(&call.body[span]).ok()).filter(|options| options.is_object());
+    let mut with = Vec::with_capacity(64);
+    match (span, given) {
+        (Some(span), options) => {
+            json::object(&mut with, |out| {
+                out.bool("include_usage", true);
+                for (name, value) in options.into_iter().flat_map(Raw::members).filter(|(name, _)| name != "include_usage") {
+                    out.raw(&name, value);
+                }
+            });
+            Patch { span, with: with.into() }
+        }
+        (None, _) => {
+            with.extend_from_slice(br#""stream_options":{"include_usage":true},"#);
+            Patch { span: call.envelope.open..call.envelope.open, with: with.into() }
+        }
+    }
+}
+
+/// Makes the HTTP request around a body.
+///
+/// # Errors
+/// The operation has no path in the target's dialect.
+pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Full<Bytes>>, Fault> {
+    let codec = codec(target.provider.dialect);
+    let Some(path) = codec.path(call.endpoint.operation) else {
+        let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
+        return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(crate::base::Retry::OtherTarget));
+    };
+    let query = if prepared.translated { None } else { call.query.as_deref() };
+    let uri = match &target.provider.place {
+        Place::Http(site) => target_uri(site, path, query)?,
+        Place::Echo => Uri::from_static("/"),
+    };
+    let mut headers = if prepared.translated { translated_headers(&call.headers) } else { call.headers.clone() };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // What is read for accounting must be readable.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if prepared.translated {
+        let accept = if call.stream { "text/event-stream" } else { "application/json" };
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    }
+    for (name, value) in codec.default_headers() {
+        let name = HeaderName::from_static(name);
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    for (name, value) in &target.provider.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some((name, value)) = &target.provider.credential {
+        headers.insert(name.clone(), value.clone());
+    }
+    let mut request = Request::new(Full::new(prepared.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The path and query of an operation at a site.
+///
+/// # Errors
+/// The caller's query is not one that a URI can hold.
+pub(super) fn target_uri(site: &Site, path: &str, query: Option<&str>) -> Result<Uri, Fault> {
+    let mut text = String::with_capacity(site.path_prefix.len() + path.len() + 32);
+    text.push_str(&site.path_prefix);
+    text.push_str(path);
+    let mut mark = '?';
+    for part in [site.query.as_deref(), query].into_iter().flatten().filter(|part| !part.is_empty()) {
+        text.push(mark);
+        text.push_str(part);
+        mark = '&';
+    }
+    text.parse().map_err(|error| Fault::bad_request("The query cannot be passed on.").cause(error))
+}
+
+/// To another dialect only what is the same in all goes on.
+fn translated_headers(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    for name in ["user-agent", "traceparent", "tracestate", "baggage", "idempotency-key"] {
+        if let Some(value) = client.get(name) {
+            headers.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    headers
+}

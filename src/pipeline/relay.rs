@@ -1,0 +1,477 @@
+//! A streamed answer on its way to the app: polled, never spawned, no channel.
+//!
+//! The app's read speed is the provider's write speed, and dropping the body cancels the request upstream: both come
+//! for free from polling. Only whole frames are passed on, so that an honest error event can always follow, wherever
+//! the provider broke off. How the stream ended is judged by its dialect's own end mark, never by its closing.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame as HttpFrame};
+use tokio::time::Sleep;
+
+use super::account::Account;
+use super::answer::{redact, redact_fault};
+use crate::base::body::Cut;
+use crate::base::clock::{self, Instant};
+use crate::base::drain;
+use crate::base::rng::ExchangeId;
+use crate::base::sse::{Frame, Framer};
+use crate::base::{Fault, FaultKind, Origin, Secret};
+use crate::dialect::{Codec, StreamDecoder, StreamEncoder};
+use crate::ir::{Event, FinishReason, Usage};
+use crate::telemetry::{Ending, Meters, Sinks};
+use crate::upstream::AnswerBody;
+
+/// What may gather before the first content: an answer that talks so long without saying anything is let through.
+const PRIME_BYTES_MAX: usize = 64 << 10;
+/// How long the provider may take to close after its own end mark, for the sake of its connection.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// How frames become the app's bytes.
+pub(super) enum Mode {
+    /// The same dialect: raw frames, but for a usage event that only we asked for.
+    Forward {
+        /// Whether such an event is expected.
+        withhold_usage: bool,
+    },
+    /// Another dialect.
+    Translate(Box<dyn StreamEncoder>),
+}
+
+/// How long to wait for what, from now on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Between two pieces.
+    pub idle: Duration,
+    /// When all must be over.
+    pub deadline: Instant,
+}
+
+/// One stream. First primed, then committed as the answer's body.
+pub(super) struct Relay {
+    upstream: AnswerBody,
+    framer: Framer,
+    decoder: Option<Box<dyn StreamDecoder>>,
+    mode: Mode,
+    /// The app's dialect, for an error event.
+    caller: &'static dyn Codec,
+    id: ExchangeId,
+    secret: Option<Secret>,
+    patience: Patience,
+    cut: drain::Cut,
+    timer: Option<Pin<Box<Sleep>>>,
+    last_piece: Instant,
+    out: Out,
+    seen: Seen,
+    state: State,
+    account: Option<Account>,
+    streams: Option<Arc<AtomicUsize>>,
+    sinks: Arc<Sinks>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// More may come.
+    Open,
+    /// The end mark has been seen.
+    Whole,
+    /// Nothing more is read; what is gathered goes out.
+    Over,
+}
+
+/// What the events told.
+#[derive(Default)]
+struct Seen {
+    usage: Usage,
+    finish: Option<FinishReason>,
+    output_bytes: u64,
+    first_content: Option<Instant>,
+    frames: u64,
+    fault: Option<Fault>,
+}
+
+/// Bytes for the app. One piece is passed on as it is, several of one chunk are joined.
+#[derive(Default)]
+struct Out {
+    first: Option<Bytes>,
+    joined: BytesMut,
+}
+
+impl Out {
+    fn push(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
+        match self.first.take() {
+            None if self.joined.is_empty() => self.first = Some(piece),
+            first => {
+                self.joined.extend_from_slice(&first.unwrap_or_default());
+                self.joined.extend_from_slice(&piece);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.first.as_ref().map_or(0, Bytes::len) + self.joined.len()
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        self.first.take().or_else(|| (!self.joined.is_empty()).then(|| self.joined.split().freeze()))
+    }
+}
+
+/// What a relay is made of.
+pub(super) struct Parts {
+    /// The provider's body.
+    pub upstream: AnswerBody,
+    /// The provider's dialect.
+    pub provider: &'static dyn Codec,
+    /// The app's dialect.
+    pub caller: &'static dyn Codec,
+    /// How frames become the app's bytes.
+    pub mode: Mode,
+    /// The exchange's id.
+    pub id: ExchangeId,
+    /// The provider's key, to be removed from what it echoes.
+    pub secret: Option<Secret>,
+    /// How long to wait.
+    pub patience: Patience,
+    /// The largest single event.
+    pub event_bytes_max: usize,
+    /// Fires when the drain time is over.
+    pub cut: drain::Cut,
+    /// Where the exchange will be told.
+    pub sinks: Arc<Sinks>,
+}
+
+impl Relay {
+    /// A relay that has read nothing yet.
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            upstream: parts.upstream,
+            framer: Framer::new(parts.event_bytes_max),
+            decoder: Some(parts.provider.stream_decoder()),
+            mode: parts.mode,
+            caller: parts.caller,
+            id: parts.id,
+            secret: parts.secret,
+            patience: parts.patience,
+            cut: parts.cut,
+            timer: None,
+            last_piece: clock::now(),
+            out: Out::default(),
+            seen: Seen::default(),
+            state: State::Open,
+            account: None,
+            streams: None,
+            sinks: parts.sinks,
+        }
+    }
+
+    /// Reads up to the first content, so that an early failure may still be another target's chance.
+    ///
+    /// # Errors
+    /// The stream failed before any content.
+    pub(super) async fn prime(&mut self) -> Result<(), Fault> {
+        while self.state == State::Open
+            && self.seen.first_content.is_none()
+            && self.seen.fault.is_none()
+            && self.out.len() < PRIME_BYTES_MAX
+        {
+            std::future::poll_fn(|cx| self.step(cx)).await;
+        }
+        match self.seen.fault.take() {
+            // After content it is the app's to see, in its place in the stream.
+            Some(fault) if self.seen.first_content.is_some() => {
+                self.seen.fault = Some(fault);
+                Ok(())
+            }
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// From here on this answer is the app's: it carries the account, and closes it.
+    pub(super) fn commit(mut self, account: Account, streams: &Arc<AtomicUsize>) -> Self {
+        streams.fetch_add(1, Ordering::Relaxed);
+        self.streams = Some(Arc::clone(streams));
+        self.account = Some(account);
+        if self.state != State::Open {
+            self.settle();
+        }
+        self
+    }
+
+    /// Takes one piece from the provider, or notices that time is over.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match Pin::new(&mut self.upstream).poll_frame(cx) {
+            Poll::Ready(Some(Ok(piece))) => {
+                self.last_piece = clock::now();
+                if let Ok(chunk) = piece.into_data() {
+                    self.chunk(chunk);
+                }
+            }
+            Poll::Ready(Some(Err(error))) => self.broke_off(&error.0),
+            Poll::Ready(None) => self.closed(),
+            Poll::Pending => {
+                std::task::ready!(self.wait(cx));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn chunk(&mut self, chunk: Bytes) {
+        let Self { framer, decoder, mode, seen, out, state, secret, sinks, .. } = self;
+        let mut failed = None;
+        let pushed = framer.push(chunk, |frame| {
+            if failed.is_none() && *state != State::Over {
+                failed = pass(frame, decoder, mode, seen, out, state, secret.as_ref(), &sinks.meters).err();
+            }
+        });
+        if let Err(too_large) = pushed {
+            let text = format!("The provider sent a single event of more than {} bytes.", too_large.bytes_max);
+            failed = Some(Fault::upstream(FaultKind::UpstreamProtocol, text));
+        }
+        if let Some(fault) = failed {
+            self.fail(fault);
+        } else if self.state == State::Whole {
+            self.settle();
+        }
+    }
+
+    /// The provider closed. That is an end only where its own mark said so before, or says so in a last line without
+    /// its blank line.
+    fn closed(&mut self) {
+        let rest = self.framer.rest();
+        match (self.state, rest) {
+            (State::Open, Some(rest)) if self.last_line_ends_it(&rest) => {
+                if let Mode::Forward { .. } = self.mode {
+                    self.out.push(rest);
+                }
+                self.state = State::Over;
+                self.settle();
+            }
+            (State::Open, _) if self.seen.fault.is_some() => {
+                self.state = State::Over;
+                self.settle();
+            }
+            (State::Open, _) => self.truncated("the stream closed without its end mark".to_owned()),
+            (State::Whole, Some(rest)) if matches!(self.mode, Mode::Forward { .. }) => {
+                self.out.push(rest);
+                self.state = State::Over;
+            }
+            (State::Whole | State::Over, _) => self.state = State::Over,
+        }
+    }
+
+    fn last_line_ends_it(&mut self, rest: &Bytes) -> bool {
+        let Some(decoder) = &mut self.decoder else { return false };
+        let mut framed = BytesMut::from(&rest[..]);
+        framed.extend_from_slice(b"\n\n");
+        let (seen, mode) = (&mut self.seen, &mut self.mode);
+        let mut state = State::Open;
+        let mut encoded = Vec::new();
+        let mut framer = Framer::new(framed.len());
+        // The bound is the text's own length, and a frame that cannot be read is no end mark.
+        let _within_bound = framer.push(framed.freeze(), |frame| {
+            let _unreadable_is_no_end = decoder.decode(&frame, &mut |event| {
+                seen.event(&event, &mut state);
+                if let Mode::Translate(encoder) = mode {
+                    encoder.encode(&event, &mut encoded);
+                }
+            });
+        });
+        self.out.push(encoded.into());
+        state == State::Whole
+    }
+
+    fn broke_off(&mut self, cause: &str) {
+        match self.state {
+            State::Open if self.seen.fault.is_none() => self.truncated(cause.to_owned()),
+            _ => self.state = State::Over,
+        }
+    }
+
+    fn truncated(&mut self, cause: String) {
+        if self.decoder.is_none() {
+            // Unread, so unjudged: the bytes went through as they came.
+            self.state = State::Over;
+            self.settle();
+            return;
+        }
+        let text = "The provider's answer broke off before its end; what came so far is incomplete.";
+        self.fail(Fault::upstream(FaultKind::Truncated, text).cause(cause));
+    }
+
+    /// Nothing is there to read: is there still time?
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.poll_cut(cx).is_ready() {
+            self.fail(Fault::new(FaultKind::Draining, Origin::Gateway, "Outrider is shutting down; the answer is incomplete."));
+            return Poll::Ready(());
+        }
+        loop {
+            let idle = if self.state == State::Whole { CLOSE_GRACE } else { self.patience.idle };
+            let due = (self.last_piece + idle).min(self.patience.deadline);
+            // The timer is armed once and looked at when it fires: pieces in between cost it nothing.
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            std::task::ready!(timer.as_mut().poll(cx));
+            let now = clock::now();
+            if now < due {
+                timer.as_mut().reset(due);
+                continue;
+            }
+            if self.state == State::Whole {
+                self.state = State::Over;
+            } else {
+                let idle = now < self.patience.deadline;
+                let text = if idle {
+                    format!("The provider sent nothing for {}.", humantime::format_duration(self.patience.idle))
+                } else {
+                    "The exchange's total time is over.".to_owned()
+                };
+                self.fail(Fault::upstream(FaultKind::Timeout, text));
+            }
+            return Poll::Ready(());
+        }
+    }
+
+    /// Ends the stream by an error event of the app's dialect, once it has begun for the app.
+    fn fail(&mut self, fault: Fault) {
+        let mut event = Vec::new();
+        match &mut self.mode {
+            Mode::Translate(encoder) => encoder.encode(&Event::Fault(fault.clone()), &mut event),
+            Mode::Forward { .. } => self.caller.encode_stream_error(&fault, self.id, &mut event),
+        }
+        self.out.push(event.into());
+        self.seen.fault = Some(fault);
+        self.state = State::Over;
+        self.settle();
+    }
+
+    /// Closes the account by what is known. Before the commit there is none, and the attempt loop decides.
+    fn settle(&mut self) {
+        let Some(account) = &mut self.account else { return };
+        let ending = match (&self.seen.fault, self.state) {
+            (Some(fault), _) => Ending::Failed(Box::new(fault.clone())),
+            (None, State::Open) => Ending::ClientGone,
+            (None, _) => Ending::Complete,
+        };
+        let record = &mut account.record;
+        record.usage = self.seen.usage;
+        record.finish = self.seen.finish;
+        record.output_bytes = self.seen.output_bytes;
+        record.first_token = self.seen.first_content.map(|at| at.duration_since(record.started));
+        if let Mode::Translate(encoder) = &self.mode {
+            record.losses += encoder.losses().names().len();
+        }
+        account.close(&ending);
+    }
+}
+
+/// Passes one frame on: read for accounting, then as it is or in the other dialect.
+#[expect(clippy::too_many_arguments, reason = "the relay's fields, borrowed apart from its framer")]
+fn pass(
+    frame: Frame,
+    decoder: &mut Option<Box<dyn StreamDecoder>>,
+    mode: &mut Mode,
+    seen: &mut Seen,
+    out: &mut Out,
+    state: &mut State,
+    secret: Option<&Secret>,
+    meters: &Meters,
+) -> Result<(), Fault> {
+    let mut only_usage = false;
+    let mut told_fault = false;
+    let mut encoded = Vec::new();
+    if let Some(reader) = decoder {
+        let mut others = false;
+        let read = reader.decode(&frame, &mut |mut event| {
+            if let Event::Fault(fault) = &mut event {
+                redact_fault(fault, secret);
+            }
+            match &event {
+                Event::Usage(_) => only_usage = true,
+                Event::Fault(_) => told_fault = true,
+                _ => others = true,
+            }
+            seen.event(&event, state);
+            if let Mode::Translate(encoder) = mode {
+                encoder.encode(&event, &mut encoded);
+            }
+        });
+        only_usage &= !others && !told_fault;
+        match (read, &mode) {
+            (Ok(()), _) => seen.frames += 1,
+            // Nothing sound has come yet: this is not the stream that its content type promised.
+            (Err(fault), _) if seen.frames == 0 => return Err(fault),
+            (Err(fault), Mode::Translate(_)) => return Err(fault),
+            (Err(_), Mode::Forward { .. }) => {
+                // An observer may never break what passes through.
+                meters.observer_faults.increment(1);
+                *decoder = None;
+            }
+        }
+    }
+    match mode {
+        Mode::Translate(_) => {
+            out.push(encoded.into());
+            if told_fault {
+                *state = State::Over;
+            }
+        }
+        Mode::Forward { withhold_usage: true } if only_usage => {}
+        Mode::Forward { .. } if told_fault => out.push(redact(frame.raw, secret)),
+        Mode::Forward { .. } => out.push(frame.raw),
+    }
+    Ok(())
+}
+
+impl Seen {
+    fn event(&mut self, event: &Event<'_>, state: &mut State) {
+        if self.first_content.is_none() && event.is_content() {
+            self.first_content = Some(clock::now());
+        }
+        match event {
+            Event::PartDelta { delta, .. } => self.output_bytes += delta.text().len() as u64,
+            Event::Usage(usage) => self.usage.merge(usage),
+            Event::Finish(finish) => self.finish = Some(finish.reason),
+            Event::Fault(fault) => self.fault = Some(fault.clone()),
+            Event::End if *state == State::Open => *state = State::Whole,
+            _ => {}
+        }
+    }
+}
+
+impl http_body::Body for Relay {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<HttpFrame<Bytes>, Cut>>> {
+        loop {
+            if let Some(bytes) = self.out.take() {
+                return Poll::Ready(Some(Ok(HttpFrame::data(bytes))));
+            }
+            if self.state == State::Over {
+                // A provider's error event passed on in its own words: the account has not been closed yet.
+                self.settle();
+                return Poll::Ready(None);
+            }
+            std::task::ready!(self.step(cx));
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.settle();
+        if let Some(streams) = &self.streams {
+            streams.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

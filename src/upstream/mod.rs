@@ -1,0 +1,203 @@
+//! The way to the providers: pooled connections, one send at a time, bytes in and bytes out.
+//!
+//! Nothing here knows what a model is. One `Upstream` belongs to one worker, so that its pool is never contended and
+//! a connection's task runs on the thread that uses it.
+
+mod body;
+mod connect;
+mod pool;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+pub use body::{AnswerBody, BodyError};
+pub use connect::{Connector, Dial, Dialled, Io, TlsSetup};
+
+use crate::config::{HttpVersion, Site};
+use connect::{ConnectError, Connected};
+use pool::{Http1, Pool};
+
+/// The upstream side of one worker.
+pub struct Upstream {
+    connector: Connector,
+    pool: Arc<Pool>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub struct SendError {
+    /// What failed.
+    pub kind: SendErrorKind,
+    /// Whether the provider may have seen the request.
+    pub sent: bool,
+    /// The cause chain, for the operator.
+    pub cause: String,
+}
+
+/// What failed on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendErrorKind {
+    /// The name has no address.
+    Dns,
+    /// No connection.
+    Connect,
+    /// No connection within the connect timeout.
+    ConnectTimeout,
+    /// The TLS handshake failed: a certificate, a name, a version.
+    Tls,
+    /// The connection broke.
+    Connection,
+    /// What came is not HTTP.
+    Protocol,
+}
+
+impl SendErrorKind {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::Connection => "connection",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+impl Upstream {
+    /// An upstream that dials through `connector` and keeps up to `idle_connections_max` idle connections to one site.
+    pub fn new(connector: Connector, idle_connections_max: usize) -> Self {
+        Self { connector, pool: Arc::new(Pool::new(idle_connections_max)) }
+    }
+
+    /// Sends one request and waits for the head of its answer. `request` has a path and query as its target; `Host` is set here.
+    /// Dropping the future, or the answer's body, closes the exchange upstream at once.
+    ///
+    /// # Errors
+    /// No answer's head came. A kept connection that was closed under us is replaced without a word, as nothing was sent on it.
+    pub async fn send(
+        &self,
+        site: &Site,
+        connect_timeout: Duration,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        let mut request = request;
+        loop {
+            if let Some(mut sender) = self.pool.http2(site.id) {
+                // The version asked of hyper decides nothing here, but the target must be absolute.
+                if sender.ready().await.is_ok() {
+                    let answer = sender.try_send_request(absolute(request, site)).await;
+                    return match answer {
+                        Ok(answer) => Ok(answer.map(AnswerBody::http2)),
+                        Err(mut error) => match error.take_message() {
+                            Some(back) => {
+                                request = back;
+                                self.pool.forget_http2(site.id);
+                                continue;
+                            }
+                            None => Err(broken(error.error())),
+                        },
+                    };
+                }
+                self.pool.forget_http2(site.id);
+            }
+            let kept = self.pool.take(site.id);
+            let reused = kept.is_some();
+            let mut sender = match kept {
+                Some(sender) => sender,
+                None => match self.connect(site, connect_timeout).await? {
+                    Some(sender) => sender,
+                    None => continue,
+                },
+            };
+            if sender.is_closed() || sender.ready().await.is_err() {
+                if reused {
+                    continue;
+                }
+                return Err(SendError { kind: SendErrorKind::Connection, sent: false, cause: "closed right after connecting".into() });
+            }
+            match sender.try_send_request(origin_form(request, site)).await {
+                Ok(answer) => return Ok(self.lend(answer, sender, site.id)),
+                Err(mut error) => match error.take_message() {
+                    Some(back) if reused => request = back,
+                    Some(_) => return Err(SendError { sent: false, ..broken(error.error()) }),
+                    None => return Err(broken(error.error())),
+                },
+            }
+        }
+    }
+
+    fn lend(&self, answer: Response<Incoming>, sender: Http1, site: u64) -> Response<AnswerBody> {
+        let (head, body) = answer.into_parts();
+        let body = AnswerBody::http1(body, sender, site, Arc::clone(&self.pool));
+        Response::from_parts(head, body)
+    }
+
+    /// A fresh HTTP/1.1 connection, or `None` where the site speaks HTTP/2: its connection is in the pool then.
+    async fn connect(&self, site: &Site, timeout: Duration) -> Result<Option<Http1>, SendError> {
+        let Connected { io, http2 } = match tokio::time::timeout(timeout, self.connector.connect(site)).await {
+            Ok(connected) => connected.map_err(|ConnectError { kind, cause }| SendError { kind, sent: false, cause })?,
+            Err(_) => {
+                let cause = format!("no connection to {} within {}", site.origin, humantime::format_duration(timeout));
+                return Err(SendError { kind: SendErrorKind::ConnectTimeout, sent: false, cause });
+            }
+        };
+        if http2 || site.http_version == HttpVersion::Http2 {
+            let sender = connect::handshake_http2(io).await.map_err(|error| SendError { sent: false, ..broken(&error) })?;
+            self.pool.keep_http2(site.id, sender);
+            return Ok(None);
+        }
+        let sender = connect::handshake_http1(io).await.map_err(|error| SendError { sent: false, ..broken(&error) })?;
+        Ok(Some(sender))
+    }
+}
+
+fn broken(error: &hyper::Error) -> SendError {
+    let protocol = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
+    let kind = if protocol { SendErrorKind::Protocol } else { SendErrorKind::Connection };
+    SendError { kind, sent: true, cause: causes(error) }
+}
+
+/// An error and what it came from, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// HTTP/1.1 wants the path as the target and the authority as `Host`.
+fn origin_form(mut request: Request<Full<Bytes>>, site: &Site) -> Request<Full<Bytes>> {
+    if let Some(host) = &site.host {
+        request.headers_mut().insert(http::header::HOST, host.clone());
+    }
+    if request.uri().authority().is_some() {
+        let target = request.uri().path_and_query().cloned();
+        *request.uri_mut() = target.map_or_else(http::Uri::default, http::Uri::from);
+    }
+    *request.version_mut() = Version::HTTP_11;
+    request
+}
+
+/// HTTP/2 wants scheme and authority in the target and no `Host`.
+fn absolute(mut request: Request<Full<Bytes>>, site: &Site) -> Request<Full<Bytes>> {
+    request.headers_mut().remove(http::header::HOST);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = site.origin.scheme().cloned();
+    parts.authority = site.origin.authority().cloned();
+    if let Ok(target) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = target;
+    }
+    *request.version_mut() = Version::HTTP_2;
+    request
+}
