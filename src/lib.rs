@@ -10,4 +10,7 @@ pub mod telemetry;
 pub mod upstream;
 pub mod echo;
 pub mod pipeline;
+pub mod server;
+pub mod status;
+pub mod run;
 pub mod cli;
