@@ -28,7 +28,7 @@ impl RootRng {
     pub fn from_system() -> Self {
         let mut seed = [0; 8];
         // Without entropy ids may repeat across processes; nothing secret hangs on them.
-        if getrandom::fill(&mut seed).is_err() {
+        if getrandom::getrandom(&mut seed).is_err() {
             seed = std::process::id().to_le_bytes().repeat(2).try_into().unwrap_or(seed);
         }
         Self::seeded(u64::from_le_bytes(seed))
