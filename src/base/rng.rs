@@ -68,9 +68,23 @@ impl Rng {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExchangeId(u64, u64);
 
+impl ExchangeId {
+    /// The 32 hex digits.
+    pub fn digits(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        let bytes = [self.0.to_be_bytes(), self.1.to_be_bytes()];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes.as_flattened()) {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        digits
+    }
+}
+
 impl fmt::Display for ExchangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.0, self.1)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) async fn collect(mut body: AnswerBody, bytes_max: usize, idle: Option
 
 /// Puts our own headers beside the others.
 pub(super) fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
-    if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(told.id.to_string())) {
+    if let Ok(id) = HeaderValue::from_bytes(&told.id.digits()) {
         headers.insert(REQUEST_ID, id);
     }
     if let Some(target) = told.target {

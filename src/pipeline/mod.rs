@@ -74,16 +74,15 @@ impl Pipeline {
             return response;
         }
         let snapshot = Arc::clone(&self.shared.snapshot.borrow());
-        let caller = ingress::likely_dialect(&head);
         let mut account = self.open_account();
         let endpoint = match self.admit(&head) {
             Ok(endpoint) => endpoint,
-            Err(fault) => return self.refused(fault.into(), caller, account, &snapshot),
+            Err(fault) => return self.refused(fault.into(), ingress::likely_dialect(&head), account, &snapshot),
         };
         account.record.operation = Some(endpoint.operation);
         account.record.dialect = Some(endpoint.dialect);
         let exchanged = match endpoint.operation {
-            Operation::Models => models::list(self, &snapshot, &head, endpoint.dialect).await.map_err(Refusal::from),
+            Operation::Models => Box::pin(models::list(self, &snapshot, &head, endpoint.dialect)).await.map_err(Refusal::from),
             _ => self.exchange(endpoint, head, body, &snapshot, &mut account).await,
         };
         match exchanged {

@@ -47,7 +47,8 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
         let service = self.service.clone();
         Box::pin(async move {
             let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
-            let served = caught(async { service.serve(Request::from_parts(parts, body)).await }).await;
+            // Boxed where it stands: a future is moved at its first polls, and this one is large.
+            let served = caught(Box::pin(service.serve(Request::from_parts(parts, body)))).await;
             let response = served.unwrap_or_else(|panic| {
                 service.panicked();
                 service.refuse(&bare_head(method, uri, version), Fault::internal(panic_text(&*panic)))

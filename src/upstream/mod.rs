@@ -111,7 +111,8 @@ impl Upstream {
             let reused = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => match self.connect(site, connect_timeout).await? {
+                // Boxed, being rare and large: most exchanges go over a kept connection.
+                None => match Box::pin(self.connect(site, connect_timeout)).await? {
                     Some(sender) => sender,
                     None => continue,
                 },

@@ -21,7 +21,7 @@ pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};
 pub use write::{Array, Object, array, object};
 
-use walk::{Walk, at};
+use walk::{Walk, Walked, at};
 
 /// How deep arrays and objects may nest: serde_json's own bound, so that whatever passes here parses there.
 pub const DEPTH_MAX: usize = 127;
@@ -72,7 +72,7 @@ impl Envelope {
     /// # Errors
     /// Not UTF-8, not JSON, not an object, nested deeper than [`DEPTH_MAX`], or two members whose names differ in
     /// nothing or only in case: two readers of such a text may see two different requests.
-    pub fn read(body: &[u8]) -> Result<Self, JsonError> {
+    pub fn read(body: &[u8]) -> Result<Self, Box<JsonError>> {
         if let Err(error) = simdutf8::compat::from_utf8(body) {
             return Err(at(body, error.valid_up_to(), "the text is not UTF-8"));
         }
@@ -126,7 +126,7 @@ impl Envelope {
         })
     }
 
-    fn refuse_twins(&self, body: &[u8]) -> Result<(), JsonError> {
+    fn refuse_twins(&self, body: &[u8]) -> Walked {
         let raw = |member: &Member| &body[member.key.clone()];
         let escaped = self.members.iter().any(|member| raw(member).contains(&b'\\'));
         for (i, member) in self.members.iter().enumerate() {

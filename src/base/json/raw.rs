@@ -16,7 +16,7 @@ impl<'a> Raw<'a> {
     ///
     /// # Errors
     /// Where `body` is not one JSON value.
-    pub fn parse(body: &'a [u8]) -> Result<Self, JsonError> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, Box<JsonError>> {
         let text = match simdutf8::compat::from_utf8(body) {
             Ok(text) => text,
             Err(error) => return Err(at(body, error.valid_up_to(), "the text is not UTF-8")),

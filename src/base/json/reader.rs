@@ -17,7 +17,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Where `body` is not one JSON value, once the walk has come there.
-    pub fn read(body: &'a [u8], read: impl FnOnce(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    pub fn read(body: &'a [u8], read: impl FnOnce(&mut Self) -> Result<(), Box<JsonError>>) -> Result<(), Box<JsonError>> {
         let text = match simdutf8::compat::from_utf8(body) {
             Ok(text) => text,
             Err(error) => return Err(at(body, error.valid_up_to(), "the text is not UTF-8")),
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The fault of a value that is not what was expected.
-    pub fn expected(&self, what: &str) -> JsonError {
+    pub fn expected(&self, what: &str) -> Box<JsonError> {
         self.walk.expected(what)
     }
 
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is not JSON.
-    pub fn skip(&mut self) -> Result<(), JsonError> {
+    pub fn skip(&mut self) -> Result<(), Box<JsonError>> {
         self.walk.value(self.depth)
     }
 
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is not JSON.
-    pub fn raw(&mut self) -> Result<Raw<'a>, JsonError> {
+    pub fn raw(&mut self) -> Result<Raw<'a>, Box<JsonError>> {
         let start = self.walk.at;
         self.skip()?;
         Ok(Raw::walked(&self.text[start..self.walk.at]))
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is not JSON.
-    pub fn members(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    pub fn members(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Box<JsonError>>) -> Result<(), Box<JsonError>> {
         if !self.is_object() {
             return self.skip();
         }
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is not JSON.
-    pub fn elements(&mut self, mut each: impl FnMut(&mut Self, usize) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    pub fn elements(&mut self, mut each: impl FnMut(&mut Self, usize) -> Result<(), Box<JsonError>>) -> Result<(), Box<JsonError>> {
         if self.walk.peek() != Some(b'[') {
             return self.skip();
         }

@@ -2,56 +2,27 @@
 
 use std::borrow::Cow;
 
-/// Whether there is a control character anywhere, line breaks included. Where there is none, which is the rule for a
-/// request on the wire, strings need not be searched for them one by one.
-pub(super) fn has_control(bytes: &[u8]) -> bool {
-    let (blocks, tail) = bytes.as_chunks::<64>();
-    let any = |block: &[u8]| block.iter().fold(0u8, |any, b| any | u8::from(*b < 0x20)) != 0;
-    blocks.iter().any(|block| any(block)) || any(tail)
-}
-
-/// Where the next quote or backslash is. Most strings are short: two words are looked at before a search is worth its call.
-pub(super) fn to_quote(bytes: &[u8]) -> usize {
-    let mut run = 0;
-    while let Some(word) = bytes[run..].first_chunk::<8>() {
-        let marks = equal_to(u64::from_le_bytes(*word), b'"') | equal_to(u64::from_le_bytes(*word), b'\\');
-        if marks != 0 {
-            return run + (marks.trailing_zeros() / 8) as usize;
-        }
-        run += 8;
-        if run == 16 {
-            return run + memchr::memchr2(b'"', b'\\', &bytes[run..]).unwrap_or(bytes.len() - run);
-        }
-    }
-    run + bytes[run..].iter().position(|b| *b == b'"' || *b == b'\\').unwrap_or(bytes.len() - run)
-}
+use wide::u8x16;
 
 /// How many bytes from the start are plain string characters: no quote, no backslash, no control character.
+/// Sixteen at a time: most strings are short, and nearly all bytes are in long ones with an escape now and then.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
-    while let Some(word) = bytes[run..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*word);
-        let marks = equal_to(word, b'"') | equal_to(word, b'\\') | (word.wrapping_sub(ONES * 0x20) & !word & HIGHS);
+    while let Some(block) = bytes[run..].first_chunk::<16>() {
+        let marks = special(u8x16::from(*block)).to_bitmask();
         if marks != 0 {
-            return run + (marks.trailing_zeros() / 8) as usize;
+            return run + marks.trailing_zeros() as usize;
         }
-        run += 8;
+        run += 16;
     }
-    run + bytes[run..].iter().position(|b| is_special(*b)).unwrap_or(bytes.len() - run)
+    let is_special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    run + bytes[run..].iter().position(is_special).unwrap_or(bytes.len() - run)
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Marks the bytes of `word` that are `byte`, in their highest bits. A borrow may mark a byte wrongly, but only behind one
-/// that is marked rightly. Warren, "Hacker's Delight", 2nd ed., section 6-1.
-fn equal_to(word: u64, byte: u8) -> u64 {
-    let difference = word ^ (ONES * u64::from(byte));
-    difference.wrapping_sub(ONES) & !difference & HIGHS
-}
-
-fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
+/// Marks the bytes that are not plain.
+fn special(block: u8x16) -> u8x16 {
+    let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\')) | control
 }
 
 /// The characters of a string literal given without its quotes. Lone surrogates become U+FFFD: a reader's view, never what is sent on.

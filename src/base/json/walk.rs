@@ -3,15 +3,18 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::string::{has_control, plain_run, to_quote};
+use super::string::plain_run;
 use super::{DEPTH_MAX, JsonError};
 
+/// What a step of the walk gives: boxed, so that the good case fits a register.
+pub(super) type Walked = Result<(), Box<JsonError>>;
+
 /// The error at a byte offset, with its line and column.
-pub(super) fn at(body: &[u8], offset: usize, what: impl Into<Cow<'static, str>>) -> JsonError {
+pub(super) fn at(body: &[u8], offset: usize, what: impl Into<Cow<'static, str>>) -> Box<JsonError> {
     let before = &body[..offset.min(body.len())];
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
     let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-    JsonError { offset, line, column, what: what.into() }
+    Box::new(JsonError { offset, line, column, what: what.into() })
 }
 
 /// The walk: `at` is the offset of the next byte.
@@ -19,14 +22,12 @@ pub(super) fn at(body: &[u8], offset: usize, what: impl Into<Cow<'static, str>>)
 pub(super) struct Walk<'b> {
     pub(super) body: &'b [u8],
     pub(super) at: usize,
-    /// Whether strings must be searched for control characters.
-    control: bool,
 }
 
 impl<'b> Walk<'b> {
     /// A walk from the start of `body`.
     pub(super) fn over(body: &'b [u8]) -> Self {
-        Self { body, at: 0, control: has_control(body) }
+        Self { body, at: 0 }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -39,7 +40,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    pub(super) fn expected(&self, what: &str) -> JsonError {
+    pub(super) fn expected(&self, what: &str) -> Box<JsonError> {
         let found = match self.peek() {
             Some(byte) if byte.is_ascii_graphic() => format!("expected {what}, found `{}`", char::from(byte)),
             Some(_) => format!("expected {what}"),
@@ -48,9 +49,9 @@ impl<'b> Walk<'b> {
         at(self.body, self.at, found)
     }
 
-    pub(super) fn value(&mut self, depth: usize) -> Result<(), JsonError> {
+    pub(super) fn value(&mut self, depth: usize) -> Walked {
         match self.peek() {
-            Some(b'"') => self.string().map(|_| ()),
+            Some(b'"') => self.string(),
             Some(b'{') => {
                 let depth = self.deeper(depth)?;
                 self.at += 1;
@@ -69,7 +70,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    pub(super) fn deeper(&self, depth: usize) -> Result<usize, JsonError> {
+    pub(super) fn deeper(&self, depth: usize) -> Result<usize, Box<JsonError>> {
         if depth >= DEPTH_MAX {
             return Err(at(self.body, self.at, format!("nested deeper than {DEPTH_MAX} levels")));
         }
@@ -77,7 +78,7 @@ impl<'b> Walk<'b> {
     }
 
     /// The members of an object whose brace has been read; `each` gets a key's span and must read the value.
-    pub(super) fn members(&mut self, mut each: impl FnMut(&mut Self, Range<usize>) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    pub(super) fn members(&mut self, mut each: impl FnMut(&mut Self, Range<usize>) -> Walked) -> Walked {
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -88,7 +89,9 @@ impl<'b> Walk<'b> {
             if self.peek() != Some(b'"') {
                 return Err(self.expected("a member name in double quotes"));
             }
-            let key = self.string()?;
+            let start = self.at + 1;
+            self.string()?;
+            let key = start..self.at - 1;
             self.space();
             if self.peek() != Some(b':') {
                 return Err(self.expected("`:`"));
@@ -109,7 +112,7 @@ impl<'b> Walk<'b> {
     }
 
     /// The elements of an array whose bracket has been read; `each` must read the value.
-    pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<(), JsonError> {
+    pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Walked) -> Walked {
         self.space();
         if self.peek() == Some(b']') {
             self.at += 1;
@@ -130,17 +133,15 @@ impl<'b> Walk<'b> {
         }
     }
 
-    /// Skips a string and gives the span between its quotes.
-    pub(super) fn string(&mut self) -> Result<Range<usize>, JsonError> {
-        let start = self.at + 1;
-        self.at = start;
+    /// Skips a string.
+    pub(super) fn string(&mut self) -> Walked {
+        self.at += 1;
         loop {
-            let rest = &self.body[self.at..];
-            self.at += if self.control { plain_run(rest) } else { to_quote(rest) };
+            self.at += plain_run(&self.body[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(start..self.at - 1);
+                    return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
                 Some(_) => return Err(at(self.body, self.at, "a control character in a string must be escaped")),
@@ -149,7 +150,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    fn escape(&mut self) -> Result<(), JsonError> {
+    fn escape(&mut self) -> Walked {
         match self.body.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => match self.body.get(self.at + 2..self.at + 6) {
@@ -161,7 +162,7 @@ impl<'b> Walk<'b> {
         Ok(())
     }
 
-    fn word(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
+    fn word(&mut self, word: &'static [u8]) -> Walked {
         if self.body[self.at..].starts_with(word) {
             self.at += word.len();
             return Ok(());
@@ -169,7 +170,7 @@ impl<'b> Walk<'b> {
         Err(self.expected("a value"))
     }
 
-    fn number(&mut self) -> Result<(), JsonError> {
+    fn number(&mut self) -> Walked {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -198,7 +199,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    fn some_digits(&mut self) -> Result<(), JsonError> {
+    fn some_digits(&mut self) -> Walked {
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
             return Err(self.expected("a digit"));
         }
@@ -223,7 +224,7 @@ pub(super) fn skip(text: &[u8], at: usize) -> usize {
 pub(super) fn skip_string(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     loop {
-        at += to_quote(text.get(at..).unwrap_or_default());
+        at += plain_run(text.get(at..).unwrap_or_default());
         match text.get(at) {
             Some(b'\\') => at += 2,
             Some(b'"') => return at + 1,

@@ -85,7 +85,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
     Ok(Observed { usage: told_usage.or(groq), finish })
 }
 
-fn not_json(error: JsonError) -> Fault {
+fn not_json(error: Box<JsonError>) -> Fault {
     Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not a JSON object.").cause(error)
 }
 
