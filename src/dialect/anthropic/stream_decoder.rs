@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::decode::input;
 use super::wire::{Counters, finish};
 use super::{answer, error};
-use crate::base::json::Raw;
+use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
 use crate::dialect::StreamDecoder;
@@ -58,25 +58,34 @@ impl StreamDecoder for Decoder {
         if self.ended || data == b"[DONE]" || data.is_empty() {
             return Ok(());
         }
-        let raw = Raw::parse(data).map_err(|e| protocol("an event that is not JSON").cause(e))?;
-        if !raw.is_object() {
-            return Err(protocol("an event that is not a JSON object"));
-        }
         let mut event = Fields::default();
-        for (key, value) in raw.members() {
-            match &*key {
-                "type" => event.kind = value.inner(),
-                "index" => event.index = value.u64(),
-                "message" => event.message = Some(value),
-                "content_block" => event.block = Some(value),
-                "delta" => event.delta = Some(value),
-                "usage" => event.usage = Some(value),
-                "error" => event.error = Some(value),
-                _ => {}
+        let read = Reader::read(data, |r| {
+            if !r.is_object() {
+                return Err(r.expected("an object"));
             }
-        }
-        self.event(raw, &event, event.kind.unwrap_or(std::str::from_utf8(&frame.name).unwrap_or_default()), sink)
+            r.members(|r, key| {
+                let value = r.raw()?;
+                match &*key {
+                    "type" => event.kind = value.inner(),
+                    "index" => event.index = value.u64(),
+                    "message" => event.message = Some(value),
+                    "content_block" => event.block = Some(value),
+                    "delta" => event.delta = Some(value),
+                    "usage" => event.usage = Some(value),
+                    "error" => event.error = Some(value),
+                    _ => {}
+                }
+                Ok(())
+            })
+        });
+        read.map_err(|e| protocol("an event that is not a JSON object").cause(e))?;
+        self.event(data, &event, event.kind.unwrap_or(std::str::from_utf8(&frame.name).unwrap_or_default()), sink)
     }
+}
+
+/// The error that an event is.
+fn typed_error(data: &[u8]) -> Fault {
+    Raw::parse(data).map_or_else(|error| protocol("an error that is not JSON").cause(error), error::decode_typed)
 }
 
 /// The members of an event.
@@ -92,7 +101,7 @@ struct Fields<'f> {
 }
 
 impl Decoder {
-    fn event(&mut self, raw: Raw<'_>, event: &Fields<'_>, kind: &str, sink: Sink<'_>) -> Result<(), Fault> {
+    fn event(&mut self, data: &[u8], event: &Fields<'_>, kind: &str, sink: Sink<'_>) -> Result<(), Fault> {
         match kind {
             "content_block_delta" => {
                 if let Some(delta) = event.delta {
@@ -128,15 +137,15 @@ impl Decoder {
             }
             // Vertex sends the whole answer as one event where the body did not ask for a stream.
             "message" if !self.started => {
-                let answer = answer::decode(raw.get().as_bytes())?;
+                let answer = answer::decode(data)?;
                 self.started = true;
                 self.ended = true;
                 unfold(&answer, sink);
             }
             "ping" => sink(Event::Ping),
-            "error" => sink(Event::Fault(error::decode_typed(raw))),
+            "error" => sink(Event::Fault(typed_error(data))),
             // An error without its type, as some proxies write it.
-            _ if event.error.is_some_and(|e| !e.is_null()) => sink(Event::Fault(error::decode_typed(raw))),
+            _ if event.error.is_some_and(|e| !e.is_null()) => sink(Event::Fault(typed_error(data))),
             _ => {}
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::super::wire::{finish_reason, made_call_id, thinking_text, told, words};
 use super::super::{error, usage};
-use crate::base::json::Raw;
+use crate::base::json::{JsonError, Raw, Reader};
 use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
 use crate::dialect::StreamDecoder;
@@ -74,6 +74,108 @@ struct Piece<'f> {
     custom: bool,
 }
 
+/// The members of a chunk, gathered in the one walk that also validates it.
+#[derive(Default)]
+struct Chunk<'f> {
+    id: Option<Text<'f>>,
+    model: Option<Text<'f>>,
+    created: Option<u64>,
+    counted: Option<Usage>,
+    groq: Option<Usage>,
+    /// Whether it may be an error.
+    suspect: bool,
+    has_choices: bool,
+    /// The choice of index 0. Further answers (`n`) are not modelled: a request for them is never translated.
+    first: Option<Choice<'f>>,
+}
+
+struct Choice<'f> {
+    is_first: bool,
+    delta: DeltaMembers<'f>,
+    word: Option<Text<'f>>,
+    stop_text: Option<Text<'f>>,
+}
+
+#[derive(Default)]
+struct DeltaMembers<'f> {
+    content: Option<Raw<'f>>,
+    refusal: Option<Text<'f>>,
+    reasoning_content: Option<Text<'f>>,
+    reasoning: Option<Text<'f>>,
+    blocks: Option<Raw<'f>>,
+    calls: Option<Raw<'f>>,
+    function_call: Option<Raw<'f>>,
+    annotations: Option<Raw<'f>>,
+    audio: Option<Raw<'f>>,
+}
+
+type Read = Result<(), Box<JsonError>>;
+
+impl<'f> Chunk<'f> {
+    fn read(&mut self, r: &mut Reader<'f>) -> Read {
+        if !r.is_object() {
+            return Err(r.expected("an object"));
+        }
+        r.members(|r, name| {
+            match &*name {
+                "id" => self.id = words(Some(r.raw()?)),
+                "model" => self.model = words(Some(r.raw()?)),
+                "created" => self.created = r.raw()?.u64(),
+                "choices" => return r.elements(|r, _| self.choice(r)),
+                "usage" => self.counted = usage::decode(r.raw()?),
+                "x_groq" => self.groq = told(r.raw()?, "usage").and_then(usage::decode),
+                "error" => self.suspect |= !r.raw()?.is_null(),
+                "object" => self.suspect |= r.raw()?.inner() == Some("error"),
+                _ => return r.skip(),
+            }
+            Ok(())
+        })
+    }
+
+    fn choice(&mut self, r: &mut Reader<'f>) -> Read {
+        if !r.is_object() {
+            return r.skip();
+        }
+        self.has_choices = true;
+        let mut choice = Choice { is_first: true, delta: DeltaMembers::default(), word: None, stop_text: None };
+        r.members(|r, name| {
+            match &*name {
+                "index" => choice.is_first = r.raw()?.u64().is_none_or(|index| index == 0),
+                "delta" | "message" => return choice.delta.read(r),
+                "finish_reason" => choice.word = Text::of(r.raw()?),
+                "stop_reason" => choice.stop_text = words(Some(r.raw()?)),
+                _ => return r.skip(),
+            }
+            Ok(())
+        })?;
+        if choice.is_first {
+            self.first.get_or_insert(choice);
+        }
+        Ok(())
+    }
+}
+
+impl<'f> DeltaMembers<'f> {
+    fn read(&mut self, r: &mut Reader<'f>) -> Read {
+        r.members(|r, name| {
+            let value = match &*name {
+                "content" => &mut self.content,
+                "thinking_blocks" => &mut self.blocks,
+                "tool_calls" => &mut self.calls,
+                "function_call" => &mut self.function_call,
+                "annotations" => &mut self.annotations,
+                "audio" => &mut self.audio,
+                "refusal" => return r.raw().map(|value| self.refusal = words(Some(value))),
+                "reasoning_content" => return r.raw().map(|value| self.reasoning_content = words(Some(value))),
+                "reasoning" => return r.raw().map(|value| self.reasoning = words(Some(value))),
+                _ => return r.skip(),
+            };
+            *value = Some(r.raw()?).filter(|value| !value.is_null());
+            Ok(())
+        })
+    }
+}
+
 impl StreamDecoder for Decoder {
     fn decode(&mut self, frame: &Frame, sink: Sink<'_>) -> Result<(), Fault> {
         if self.ended {
@@ -98,41 +200,36 @@ impl StreamDecoder for Decoder {
 
 impl Decoder {
     fn chunk(&mut self, data: &[u8], is_error: bool, sink: Sink<'_>) -> Result<(), Fault> {
-        let broken = |what: &'static str| Fault::upstream(FaultKind::UpstreamProtocol, what);
-        let root = Raw::parse(data).map_err(|error| broken("The provider's stream holds a chunk that is not JSON.").cause(error))?;
-        if !root.is_object() {
-            return Err(broken("The provider's stream holds a chunk that is not a JSON object."));
-        }
-        let (mut id, mut model, mut created, mut choices, mut counted) = (None, None, None, None, None);
-        let mut suspect = is_error;
-        for (name, value) in root.members() {
-            match &*name {
-                _ if value.is_null() => {}
-                "id" => id = words(Some(value)),
-                "model" => model = words(Some(value)),
-                "created" => created = value.u64(),
-                "choices" => choices = Some(value),
-                "usage" => counted = usage::decode(value),
-                "x_groq" => counted = counted.or_else(|| told(value, "usage").and_then(usage::decode)),
-                "error" => suspect = true,
-                "object" => suspect |= value.inner() == Some("error"),
-                _ => {}
-            }
-        }
-        if suspect && let Some(fault) = error::inside(root).or_else(|| (is_error && choices.is_none()).then(|| error::whole(root))) {
+        let mut chunk = Chunk { suspect: is_error, ..Chunk::default() };
+        Reader::read(data, |r| chunk.read(r)).map_err(|error| {
+            Fault::upstream(FaultKind::UpstreamProtocol, "The provider's stream holds a chunk that is not a JSON object.").cause(error)
+        })?;
+        if chunk.suspect
+            && let Ok(root) = Raw::parse(data)
+            && let Some(fault) = error::inside(root).or_else(|| (is_error && !chunk.has_choices).then(|| error::whole(root)))
+        {
             sink(Event::Fault(fault));
             return Ok(());
         }
-        let mut finish = None;
-        for choice in choices.into_iter().flat_map(Raw::elements).filter(|choice| choice.is_object()) {
-            if !std::mem::replace(&mut self.started, true) {
-                sink(Event::Start { id: id.as_ref().map(Text::by_ref), model: model.as_ref().map(Text::by_ref), created });
-            }
-            if let Some(told) = self.choice(choice, id.as_ref(), sink)? {
-                finish = Some(told);
-            }
+        if chunk.has_choices && !std::mem::replace(&mut self.started, true) {
+            sink(Event::Start {
+                id: chunk.id.as_ref().map(Text::by_ref),
+                model: chunk.model.as_ref().map(Text::by_ref),
+                created: chunk.created,
+            });
         }
-        self.tell(counted, finish, sink);
+        let mut finish = None;
+        if let Some(choice) = chunk.first {
+            self.delta(choice.delta, chunk.id.as_ref(), sink)?;
+            finish = choice.word.map(|word| {
+                let mut finish = Finish::new(finish_reason(&word.read()), word);
+                if finish.reason == FinishReason::Stop {
+                    finish.stop_sequence = choice.stop_text;
+                }
+                finish
+            });
+        }
+        self.tell(chunk.counted.or(chunk.groq), finish, sink);
         Ok(())
     }
 
@@ -179,50 +276,8 @@ impl Decoder {
         sink(Event::End);
     }
 
-    /// One choice. Further answers (`n`) are not modelled: a request for them is never translated.
-    fn choice<'f>(&mut self, choice: Raw<'f>, id: Option<&Text<'_>>, sink: Sink<'_>) -> Result<Option<Finish<'f>>, Fault> {
-        let (mut delta, mut message, mut word, mut stop_text) = (None, None, None, None);
-        for (name, value) in choice.members() {
-            match &*name {
-                _ if value.is_null() => {}
-                "index" if value.u64() != Some(0) => return Ok(None),
-                "delta" => delta = Some(value),
-                "message" => message = Some(value),
-                "finish_reason" => word = Text::of(value),
-                "stop_reason" => stop_text = words(Some(value)),
-                _ => {}
-            }
-        }
-        if let Some(delta) = delta.or(message) {
-            self.delta(delta, id, sink)?;
-        }
-        Ok(word.map(|word| {
-            let mut finish = Finish::new(finish_reason(&word.read()), word);
-            if finish.reason == FinishReason::Stop {
-                finish.stop_sequence = stop_text;
-            }
-            finish
-        }))
-    }
-
-    fn delta(&mut self, delta: Raw<'_>, id: Option<&Text<'_>>, sink: Sink<'_>) -> Result<(), Fault> {
-        let (mut content, mut refusal, mut reasoning_content, mut reasoning) = (None, None, None, None);
-        let (mut blocks, mut calls, mut function_call, mut annotations, mut audio) = (None, None, None, None, None);
-        for (name, value) in delta.members() {
-            match &*name {
-                _ if value.is_null() => {}
-                "content" => content = Some(value),
-                "refusal" => refusal = words(Some(value)),
-                "reasoning_content" => reasoning_content = words(Some(value)),
-                "reasoning" => reasoning = words(Some(value)),
-                "thinking_blocks" => blocks = Some(value),
-                "tool_calls" => calls = Some(value),
-                "function_call" => function_call = Some(value),
-                "annotations" if value.elements().next().is_some() => annotations = Some(value),
-                "audio" if value.is_object() => audio = Some(value),
-                _ => {}
-            }
-        }
+    fn delta(&mut self, delta: DeltaMembers<'_>, id: Option<&Text<'_>>, sink: Sink<'_>) -> Result<(), Fault> {
+        let DeltaMembers { content, refusal, reasoning_content, reasoning, blocks, calls, function_call, annotations, audio } = delta;
         let thought = reasoning_content.or(reasoning);
         let has_thought = thought.is_some();
         if let Some(text) = thought {
@@ -242,6 +297,7 @@ impl Decoder {
         if let Some(text) = refusal {
             self.say(Kind::Refusal, Delta::Text(text), sink);
         }
+        let annotations = annotations.filter(|list| list.elements().next().is_some());
         if let (Some(list), Some(Open { index, kind: Kind::Text, .. })) = (annotations, &self.open) {
             sink(Event::PartDelta { index: *index, delta: opaque_delta("annotations", list) });
         }
@@ -253,7 +309,7 @@ impl Decoder {
             let piece = Piece { number: Some(u64::MAX), ..Piece::body(call, false) };
             self.call(piece, id, sink)?;
         }
-        if let Some(audio) = audio {
+        if let Some(audio) = audio.filter(|audio| audio.is_object()) {
             self.audio(audio, sink);
         }
         Ok(())
