@@ -269,6 +269,26 @@ mod tests {
             prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
 
+        /// Long strings take another way than short ones.
+        #[test]
+        fn long_strings_are_judged_and_skipped_as_serde_json_does(
+            inner in prop::collection::vec(prop::sample::select(vec!["a", "bcdefghijklmno", "\\\\", "\\\"", "\\u00e9", "é", "\\x", "\u{1}", "\\u12"]), 0..60),
+            rare in 0usize..4,
+        ) {
+            // Mostly sound texts, for else none would be.
+            let pieces: Vec<&str> = inner.iter().copied().filter(|piece| rare == 0 || !["\\x", "\u{1}", "\\u12"].contains(piece)).collect();
+            let text = format!("[\"{}\",{{\"k\":\"{}\"}}, 7]", pieces.concat(), pieces.concat());
+            let ours = Raw::parse(text.as_bytes());
+            prop_assert_eq!(ours.is_ok(), serde_json::from_str::<Box<RawValue>>(&text).is_ok());
+            if let Ok(raw) = ours {
+                let elements: Vec<Raw<'_>> = raw.elements().collect();
+                prop_assert_eq!(elements.len(), 3);
+                prop_assert_eq!(elements[0].inner().unwrap(), pieces.concat());
+                prop_assert_eq!(elements[1].member("k").and_then(Raw::inner).unwrap(), pieces.concat());
+                prop_assert_eq!(elements[2].u64(), Some(7));
+            }
+        }
+
         #[test]
         fn any_bytes_are_judged_as_serde_json_does(bytes in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\u0019.eE+- tfnabc\xc3\xa9\n"[..]), 0..40)) {
             prop_assert_eq!(Raw::parse(&bytes).is_ok(), serde_json::from_slice::<Box<RawValue>>(&bytes).is_ok());

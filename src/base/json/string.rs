@@ -19,6 +19,24 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run + bytes[run..].iter().position(is_special).unwrap_or(bytes.len() - run)
 }
 
+/// Where the first byte that is not plain is, within the first sixteen; else behind them.
+pub(super) fn first_special(bytes: &[u8]) -> usize {
+    match bytes.first_chunk::<16>() {
+        Some(block) => (special(u8x16::from(*block)).to_bitmask() | 1 << 16).trailing_zeros() as usize,
+        None => plain_run(bytes),
+    }
+}
+
+/// Marks the bytes of a block that are not plain, the first in the lowest bit.
+pub(super) fn specials(block: &[u8; 64]) -> u64 {
+    let quarter = |i: usize| {
+        let mut part = [0; 16];
+        part.copy_from_slice(&block[16 * i..16 * i + 16]);
+        u64::from(special(u8x16::from(part)).to_bitmask()) << (16 * i)
+    };
+    quarter(0) | quarter(1) | quarter(2) | quarter(3)
+}
+
 /// Marks the bytes that are not plain.
 fn special(block: u8x16) -> u8x16 {
     let control = block.min(u8x16::splat(0x1f)).simd_eq(block);

@@ -1,9 +1,10 @@
 //! The walk over a text: strict by RFC 8259, one byte of look-ahead, no tree.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::ops::Range;
 
-use super::string::plain_run;
+use super::string::{first_special, plain_run, specials};
 use super::{DEPTH_MAX, JsonError};
 
 /// What a step of the walk gives: boxed, so that the good case fits a register.
@@ -136,30 +137,33 @@ impl<'b> Walk<'b> {
     /// Skips a string.
     pub(super) fn string(&mut self) -> Walked {
         self.at += 1;
+        // Most strings are keys and words, which end within sixteen bytes.
+        self.at += first_special(&self.body[self.at..]);
         loop {
-            self.at += plain_run(&self.body[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return Err(at(self.body, self.at, "a control character in a string must be escaped")),
+                Some(b'\\') => self.at = self.behind_escape(self.at)?,
+                Some(byte) if byte < 0x20 => return Err(at(self.body, self.at, "a control character in a string must be escaped")),
+                Some(_) => {}
                 None => return Err(self.expected("the string's closing `\"`")),
             }
+            self.at = to_end_of_string(self.body, self.at, |place| self.behind_escape(place))?;
         }
     }
 
-    fn escape(&mut self) -> Walked {
-        match self.body.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => match self.body.get(self.at + 2..self.at + 6) {
-                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => self.at += 6,
-                _ => return Err(at(self.body, self.at, "`\\u` wants four hexadecimal digits")),
+    /// Where the escape at `place` ends.
+    fn behind_escape(&self, place: usize) -> Result<usize, Box<JsonError>> {
+        match self.body.get(place + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(place + 2),
+            Some(b'u') => match self.body.get(place + 2..place + 6) {
+                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => Ok(place + 6),
+                _ => Err(at(self.body, place, "`\\u` wants four hexadecimal digits")),
             },
-            _ => return Err(at(self.body, self.at, "an escape that JSON does not have")),
+            _ => Err(at(self.body, place, "an escape that JSON does not have")),
         }
-        Ok(())
     }
 
     fn word(&mut self, word: &'static [u8]) -> Walked {
@@ -222,17 +226,47 @@ pub(super) fn skip(text: &[u8], at: usize) -> usize {
 
 /// Behind the closing quote of the string whose opening quote is at `at`.
 pub(super) fn skip_string(text: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
+    let start = at + 1;
+    let mut at = start + first_special(text.get(start..).unwrap_or_default());
     loop {
-        at += plain_run(text.get(at..).unwrap_or_default());
         match text.get(at) {
-            Some(b'\\') => at += 2,
             Some(b'"') => return at + 1,
-            // Only a text that was not valid has anything else here.
-            Some(_) => at += 1,
+            // Only a text that was not valid ends here.
             None => return text.len(),
+            Some(b'\\') => at += 2,
+            Some(_) => {}
         }
+        // What stands behind the backslash and its letter is plain.
+        let end = to_end_of_string(text, at, |place| Ok::<_, Infallible>(place + 2));
+        at = match end {
+            Ok(end) if end == at && text.get(at).is_some_and(|byte| *byte < 0x20) => at + 1,
+            Ok(end) => end,
+        };
     }
+}
+
+/// Goes on through a long string by blocks, over its escapes, to its closing quote, to a control character, or, where the
+/// text is too short for another block, to the next byte that is not plain.
+fn to_end_of_string<E>(text: &[u8], from: usize, behind_escape: impl Fn(usize) -> Result<usize, E>) -> Result<usize, E> {
+    let mut base = from;
+    'blocks: while let Some(block) = text.get(base..).and_then(<[u8]>::first_chunk::<64>) {
+        let mut marks = specials(block);
+        while marks != 0 {
+            let place = marks.trailing_zeros() as usize;
+            if block[place] != b'\\' {
+                return Ok(base + place);
+            }
+            let behind = behind_escape(base + place)?;
+            if behind - base >= 64 {
+                base = behind;
+                continue 'blocks;
+            }
+            // What is escaped is not special.
+            marks &= u64::MAX << (behind - base);
+        }
+        base += 64;
+    }
+    Ok(base + plain_run(text.get(base..).unwrap_or_default()))
 }
 
 fn skip_nested(text: &[u8], mut at: usize) -> usize {
