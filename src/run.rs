@@ -23,6 +23,7 @@ use crate::base::drain::{Drain, DrainState};
 use crate::base::rng::RootRng;
 use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected};
 use crate::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
+use crate::server::admin::{ADMIN_CONNECTIONS_MAX, Admin};
 use crate::server::{self, EdgeRules, Gate, Listener, Server, Service};
 use crate::status::Status;
 use crate::telemetry::{Failures, Meters, Sinks};
@@ -98,8 +99,15 @@ pub fn run(config: Option<&Path>, mut ready: impl FnMut(&str, &str)) -> Result<(
     let ended = runtime.block_on(async {
         let signals = Signals::new().map_err(system("signals"))?;
         let status = Arc::new(Status::new(Arc::clone(&shared), loaded.config.clone()));
-        let rules = EdgeRules::for_admin(&bootstrap.listen, admin_address);
-        let serving = server::admin::serve(admin, rules, Arc::clone(&status));
+        // A drain of its own, never begun: the admin side answers until the app's is over.
+        let admin_server = Server::new(
+            Admin::new(Arc::clone(&status)),
+            EdgeRules::for_admin(&bootstrap.listen, admin_address),
+            &Admin::<Status>::bounds(&bootstrap.bounds),
+            Gate::new(ADMIN_CONNECTIONS_MAX),
+            Drain::default(),
+        );
+        let listener = Door::Tcp(admin).open().map_err(system("admin listener"))?;
         ready("app", &format!("http://{app_address}"));
         if let Some(path) = &bootstrap.listen.unix {
             ready("app", &format!("unix:{}", path.display()));
@@ -107,7 +115,7 @@ pub fn run(config: Option<&Path>, mut ready: impl FnMut(&str, &str)) -> Result<(
         ready("admin", &format!("http://{admin_address}"));
         let minding = mind(&shared, &status, loaded, signals, &gate, bootstrap.listen.drain_timeout);
         tokio::select! {
-            served = serving => served.map_err(system("admin listener")),
+            () = admin_server.serve(listener) => Ok(()),
             () = minding => Ok(()),
         }
     });

@@ -10,6 +10,7 @@ use crate::base::json;
 use crate::config::{Config, Place, Rejected, render};
 use crate::pipeline::Shared;
 use crate::server::admin::AdminSource;
+use crate::server::to_openmetrics;
 
 /// The process's state, as far as it is shown.
 pub struct Status {
@@ -62,13 +63,14 @@ impl Status {
 }
 
 impl AdminSource for Status {
-    fn metrics(&self) -> String {
+    fn metrics(&self, openmetrics: bool) -> String {
         let meters = &self.shared.stores.sinks.meters;
         let [(_, exchanges), (_, streams), (_, held)] = self.counts();
         meters.exchanges_open.set(exchanges as f64);
         meters.streams_open.set(streams as f64);
         meters.held_bytes.set(held as f64);
-        meters.render()
+        let text = meters.render();
+        if openmetrics { to_openmetrics(&text) } else { text }
     }
 
     fn config(&self) -> String {

@@ -92,7 +92,7 @@ pub(super) fn likely_dialect(head: &Parts) -> Dialect {
 pub(super) async fn receive<B>(endpoint: Endpoint, mut head: Parts, body: B, bounds: &Bounds, mut hold: Hold) -> Result<Call, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
     check_content(&head.headers)?;
     let body = read_body(body, bounds, &mut hold).await?;
@@ -151,7 +151,7 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
 async fn read_body<B>(mut body: B, bounds: &Bounds, hold: &mut Hold) -> Result<Bytes, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
     let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if told > bounds.body_bytes_max {
@@ -189,7 +189,7 @@ where
 async fn next_chunk<B>(body: &mut B, bounds: &Bounds) -> Result<Option<Bytes>, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
     loop {
         // What has arrived already costs no timer.
@@ -215,9 +215,25 @@ where
                     return Ok(Some(data));
                 }
             }
-            Some(Err(error)) => return Err(Fault::bad_request("The request body broke off.").cause(error)),
+            Some(Err(error)) => return Err(body_fault(&error)),
         }
     }
+}
+
+/// What a broken body means: the edge's own words are in the chain of causes, where it was the edge that broke it.
+fn body_fault(error: &(dyn std::error::Error + 'static)) -> Fault {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(told) = cause.downcast_ref::<std::io::Error>() {
+            return match told.kind() {
+                std::io::ErrorKind::TimedOut => Fault::caller(FaultKind::Timeout, format!("The request was cut: {told}.")),
+                std::io::ErrorKind::InvalidData => Fault::bad_request(format!("The request was cut: {told}")),
+                _ => Fault::bad_request("The request body broke off.").cause(told),
+            };
+        }
+        next = cause.source();
+    }
+    Fault::bad_request("The request body broke off.").cause(error)
 }
 
 /// One poll: what is ready now, if anything.

@@ -67,7 +67,7 @@ impl Pipeline {
     pub async fn serve<B>(&self, inbound: Request<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: std::error::Error + 'static,
     {
         let (head, body) = inbound.into_parts();
         if let Some(response) = sign_of_life(&head) {
@@ -102,7 +102,7 @@ impl Pipeline {
     ) -> Result<Good, Refusal>
     where
         B: HttpBody<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: std::error::Error + 'static,
     {
         let stores = &self.shared.stores;
         let mut call = ingress::receive(endpoint, head, body, &stores.bounds, stores.held.open()).await?;

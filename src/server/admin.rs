@@ -1,166 +1,208 @@
-//! The admin listener: liveness, readiness, metrics, configuration, status, drain. Plain HTTP/1.1 with a few connections of
-//! its own, so that it answers whatever the app's side is doing.
+//! The admin listener's pages: alive, ready, measured, configured, and on the way out.
+//!
+//! It is a [`Service`] behind the same edge as the app's, with a gate and a drain of its own, so that it answers while
+//! the app's side is full and until the app's drain is over.
 
-use std::convert::Infallible;
-use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::edge::EdgeRules;
-use super::gate::Gate;
+use super::Service;
 use crate::base::body::Body;
-use crate::base::{FaultKind, json};
+use crate::base::{Fault, FaultKind};
+use crate::config::Bounds;
 
-const CONNECTIONS_MAX: usize = 64;
-const BUFFER_BYTES_MAX: usize = 16 << 10;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after the system refused to give us a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of the admin listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 
-/// What the admin listener shows.
+/// An admin request has no body and few headers.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const INDEX: &str = "<!doctype html><meta charset=\"utf-8\"><title>Outrider</title><h1>Outrider</h1><ul>\
+    <li><a href=\"/status\">status</a><li><a href=\"/config\">config</a><li><a href=\"/metrics\">metrics</a>\
+    <li><a href=\"/healthz\">healthz</a><li><a href=\"/readyz\">readyz</a></ul>\n";
+
+/// Where the pages' content comes from.
 pub trait AdminSource: Send + Sync + 'static {
-    /// The metrics in Prometheus text form.
-    fn metrics(&self) -> String;
-    /// The effective configuration, secrets redacted, as TOML.
+    /// All metrics, in OpenMetrics or in the Prometheus text format.
+    fn metrics(&self, openmetrics: bool) -> String;
+
+    /// The configuration in force, redacted, as TOML.
     fn config(&self) -> String;
-    /// The state of things as a JSON object.
+
+    /// The state of targets, limits, cache and hub, as JSON.
     fn status_json(&self) -> String;
-    /// The same as a page.
+
+    /// The same as a page. It may have styles, but neither scripts nor anything from elsewhere.
     fn status_html(&self) -> String;
-    /// Whether new requests are welcome.
+
+    /// Whether the app may send requests.
     ///
     /// # Errors
-    /// Why they are not.
+    /// Why it may not yet, or no longer.
     fn ready(&self) -> Result<(), String>;
-    /// Begins the drain.
+
+    /// Begins the drain, as SIGTERM does. It must return at once.
     fn drain(&self);
 }
 
-/// Serves until the process ends.
-///
-/// # Errors
-/// The listener cannot be used.
-#[expect(clippy::disallowed_methods, reason = "admin connections end with the process, which waits for none of them")]
-pub async fn serve(listener: TcpListener, rules: EdgeRules, source: Arc<impl AdminSource>) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let rules = Arc::new(rules);
-    let gate = Gate::new(CONNECTIONS_MAX);
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+/// The admin pages.
+pub struct Admin<A>(Arc<A>);
+
+impl<A> Clone for Admin<A> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<A: AdminSource> Admin<A> {
+    /// Pages with content from `source`.
+    pub fn new(source: Arc<A>) -> Self {
+        Self(source)
+    }
+
+    /// The admin listener's own bounds: the app's, where they are not about size and number.
+    pub fn bounds(app: &Bounds) -> Bounds {
+        Bounds { head_bytes_max: HEAD_BYTES_MAX, connections_max: ADMIN_CONNECTIONS_MAX, ..app.clone() }
+    }
+
+    fn page(&self, parts: &Parts) -> Response<Body> {
+        let Some(page) = Page::at(parts.uri.path()) else {
+            return told(StatusCode::NOT_FOUND, "not_found", "no such page: see / for those there are.");
         };
-        let Some(place) = gate.enter() else { continue };
-        let (rules, source) = (Arc::clone(&rules), Arc::clone(&source));
-        tokio::spawn(async move {
-            let answer = hyper::service::service_fn(|request: Request<Incoming>| {
-                let response = answer(&request.into_parts().0, &rules, &*source);
-                std::future::ready(Ok::<_, Infallible>(response))
-            });
-            let mut connection = http1::Builder::new();
-            connection.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES_MAX);
-            // What goes wrong on it is the client's to notice.
-            let _client_notices = connection.serve_connection(TokioIo::new(stream), answer).await;
-            drop(place);
-        });
-    }
-}
-
-fn answer(head: &Parts, rules: &EdgeRules, source: &impl AdminSource) -> Response<Body> {
-    if let Err(fault) = rules.check(head) {
-        let status = if fault.kind == FaultKind::Forbidden { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
-        return error(status, &fault.client_text);
-    }
-    let path = head.uri.path();
-    let method = if path == "/drain" { Method::POST } else { Method::GET };
-    let known = matches!(path, "/" | "/healthz" | "/readyz" | "/metrics" | "/config" | "/status" | "/drain");
-    if known && head.method != method && !(method == Method::GET && head.method == Method::HEAD) {
-        let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("{path} is asked with {method}."));
-        let allow = if method == Method::GET { "GET, HEAD" } else { "POST" };
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-        return response;
-    }
-    match path {
-        "/healthz" => text("text/plain; charset=utf-8", "ok\n".to_owned()),
-        "/readyz" => match source.ready() {
-            Ok(()) => text("text/plain; charset=utf-8", "ready\n".to_owned()),
-            Err(why) => error(StatusCode::SERVICE_UNAVAILABLE, &why),
-        },
-        "/metrics" if accepts(&head.headers, "application/openmetrics-text") => {
-            text("application/openmetrics-text; version=1.0.0; charset=utf-8", to_openmetrics(&source.metrics()))
+        if !page.takes(&parts.method) {
+            let mut response = told(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this page does not take this method.");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(page.methods()));
+            return response;
         }
-        "/metrics" => text("text/plain; version=0.0.4; charset=utf-8", source.metrics()),
-        "/config" => text("text/plain; charset=utf-8", source.config()),
-        "/" | "/status" if wants_page(head) => text("text/html; charset=utf-8", source.status_html()),
-        "/" | "/status" => text("application/json", source.status_json()),
-        "/drain" => {
-            source.drain();
-            text("text/plain; charset=utf-8", "draining\n".to_owned())
+        match page {
+            Page::Index => content(StatusCode::OK, HTML, INDEX.to_owned()),
+            Page::Health => content(StatusCode::OK, TEXT, "ok\n".to_owned()),
+            Page::Ready => match self.0.ready() {
+                Ok(()) => content(StatusCode::OK, TEXT, "ready\n".to_owned()),
+                Err(reason) => content(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {reason}\n")),
+            },
+            Page::Metrics => match accepts(&parts.headers, "application/openmetrics-text") {
+                true => content(StatusCode::OK, OPENMETRICS, self.0.metrics(true)),
+                false => content(StatusCode::OK, PROMETHEUS, self.0.metrics(false)),
+            },
+            Page::Config => content(StatusCode::OK, TEXT, self.0.config()),
+            Page::Status => match wants_html(parts) {
+                true => content(StatusCode::OK, HTML, self.0.status_html()),
+                false => content(StatusCode::OK, JSON, self.0.status_json()),
+            },
+            Page::Drain => {
+                self.0.drain();
+                content(StatusCode::ACCEPTED, JSON, "{\"status\":\"draining\"}\n".to_owned())
+            }
         }
-        _ => error(StatusCode::NOT_FOUND, "GET /healthz, /readyz, /metrics, /config, /status; POST /drain."),
     }
 }
 
-fn wants_page(head: &Parts) -> bool {
-    let asked_json = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "format=json"));
-    !asked_json && accepts(&head.headers, "text/html")
+impl<A: AdminSource> Service for Admin<A> {
+    async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        self.page(&parts)
+    }
+
+    fn refuse(&self, _: &Parts, fault: Fault) -> Response<Body> {
+        let status = match fault.kind {
+            FaultKind::Forbidden => StatusCode::FORBIDDEN,
+            FaultKind::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            FaultKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        told(status, fault.kind.label(), &fault.client_text)
+    }
+
+    fn panicked(&self) {
+        tracing::error!("a panic in an admin page");
+    }
 }
 
+#[derive(Clone, Copy)]
+enum Page {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    Config,
+    Status,
+    Drain,
+}
+
+impl Page {
+    fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/" => Self::Index,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/config" => Self::Config,
+            "/status" => Self::Status,
+            "/drain" => Self::Drain,
+            _ => return None,
+        })
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Drain => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        match self {
+            Self::Drain => method == Method::POST,
+            _ => method == Method::GET || method == Method::HEAD,
+        }
+    }
+}
+
+/// The query decides, else a browser is who names HTML.
+fn wants_html(parts: &Parts) -> bool {
+    let asked = parts.uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("format="));
+    asked.map_or_else(|| accepts(&parts.headers, "text/html"), |format| format == "html")
+}
+
+/// Whether `media_type` is named in `Accept`, and not just to be declined.
 fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|range| range.split(';').next().is_some_and(|name| name.trim() == media_type))
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = lines.flat_map(|line| line.split(','));
+    ranges.any(|range| {
+        let mut parameters = range.split(';').map(str::trim);
+        let named = parameters.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
+        let weight = parameters.find_map(|parameter| parameter.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
+        named && weight.is_ok_and(|weight| weight > 0.0)
+    })
 }
 
-fn text(content_type: &'static str, body: String) -> Response<Body> {
+fn content(status: StatusCode, media_type: &'static str, body: String) -> Response<Body> {
+    const HEADERS: [(HeaderName, HeaderValue); 3] = [
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")),
+    ];
     let mut response = Response::new(Body::Full(body.into()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    response
-}
-
-fn error(status: StatusCode, message: &str) -> Response<Body> {
-    let mut body = Vec::with_capacity(128);
-    json::object(&mut body, |out| out.object("error", |out| out.string("message", message)));
-    let mut response = text("application/json", String::from_utf8_lossy(&body).into_owned());
     *response.status_mut() = status;
+    response.headers_mut().extend(HEADERS);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 
-/// The Prometheus text as OpenMetrics: a counter's family is named without `_total`, and the text ends with its mark.
-/// Specification: OpenMetrics 1.0, sections "Counter" and "EOF".
-pub fn to_openmetrics(prometheus: &str) -> String {
-    let mut counters: Vec<&str> = Vec::new();
-    for line in prometheus.lines() {
-        if let Some(name) = line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")) {
-            counters.push(name);
-        }
-    }
-    let mut out = String::with_capacity(prometheus.len() + 8);
-    for line in prometheus.lines().filter(|line| !line.is_empty()) {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some(keyword @ ("TYPE" | "HELP")), Some(name), rest) if counters.contains(&name) => {
-                let family = name.strip_suffix("_total").unwrap_or(name);
-                out.push_str(&format!("# {keyword} {family} {}\n", rest.unwrap_or_default()));
-            }
-            _ => {
-                out.push_str(line);
-                out.push('\n');
-            }
-        }
-    }
-    out.push_str("# EOF\n");
-    out
+/// An error as JSON. Both texts are ours, without anything that JSON would escape.
+fn told(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    content(status, JSON, format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"{message}\"}}}}\n"))
 }
 
 #[cfg(test)]
@@ -168,8 +210,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_lose_their_suffix_in_openmetrics() {
-        let text = "# HELP a_total Things.\n# TYPE a_total counter\na_total{x=\"1\"} 2\n\n# TYPE b gauge\nb 1\n\n";
-        assert_eq!(to_openmetrics(text), "# HELP a Things.\n# TYPE a counter\na_total{x=\"1\"} 2\n# TYPE b gauge\nb 1\n# EOF\n");
+    fn accept_is_read_by_name_and_weight() {
+        let table = [
+            ("text/html,application/xhtml+xml", "text/html", true),
+            ("application/json, Text/HTML;q=0.5", "text/html", true),
+            ("text/html;q=0", "text/html", false),
+            ("*/*", "text/html", false),
+            ("application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5", "application/openmetrics-text", true),
+            ("text/plain;version=0.0.4", "application/openmetrics-text", false),
+        ];
+        for (accept, media_type, wanted) in table {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(accepts(&headers, media_type), wanted, "{accept}");
+        }
     }
 }

@@ -49,7 +49,12 @@ impl<S: Service> Protocol<S> {
     pub(super) fn new(service: &S, bounds: &Bounds) -> Self {
         let head_bytes_max = bounds.head_bytes_max.max(BUFFER_MIN);
         let mut http1 = http1::Builder::new();
-        http1.half_close(false).keep_alive(true).max_buf_size(head_bytes_max).max_headers(bounds.headers_max);
+        http1
+            .half_close(false)
+            .keep_alive(true)
+            .max_buf_size(head_bytes_max)
+            .max_header_size(head_bytes_max)
+            .max_headers(bounds.headers_max);
         // The wire has its own clock for heads; see there.
         http1.header_read_timeout(None).timer(TokioTimer::new());
         let mut http2 = http2::Builder::new(Spawner(service.clone()));

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 
 use super::Service;
 use super::edge::EdgeRules;
-use super::framing::Ledger;
+use super::framing::{Flaw, Ledger};
 use crate::base::Fault;
 use crate::base::body::{Body, Cut};
 
@@ -47,8 +47,7 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
         let service = self.service.clone();
         Box::pin(async move {
             let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
-            // Boxed where it stands: a future is moved at its first polls, and this one is large.
-            let served = caught(Box::pin(service.serve(Request::from_parts(parts, body)))).await;
+            let served = caught(async { service.serve(Request::from_parts(parts, body)).await }).await;
             let response = served.unwrap_or_else(|panic| {
                 service.panicked();
                 service.refuse(&bare_head(method, uri, version), Fault::internal(panic_text(&*panic)))
@@ -61,7 +60,7 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
 impl<S: Service> Exchanges<S> {
     fn judge(&self, parts: &Parts) -> Result<(), Fault> {
         if parts.version < Version::HTTP_2 {
-            self.ledger.next_request().map_err(|flaw| Fault::bad_request(flaw.text()))?;
+            self.ledger.next_request().map_err(Flaw::fault)?;
         }
         self.rules.check(parts)
     }

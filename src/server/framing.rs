@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memchr::memchr;
 
+use crate::base::{Fault, FaultKind};
+
 /// The longest line with a chunk's size and extensions.
 const SIZE_LINE_MAX: usize = 1024;
 
@@ -33,6 +35,12 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
+    /// The caller's mistake, to be told in its dialect.
+    pub(super) fn fault(self) -> Fault {
+        let kind = if self == Self::HeadTooLarge { FaultKind::TooLarge } else { FaultKind::BadRequest };
+        Fault::caller(kind, self.text())
+    }
+
     /// What the caller reads.
     pub(super) fn text(self) -> &'static str {
         match self {

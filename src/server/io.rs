@@ -17,9 +17,9 @@ use tokio::time::{Sleep, sleep_until};
 use super::framing::{Flaw, Ledger, Phase, Scanner};
 use crate::base::clock::{self, Instant};
 
-/// A kept-alive connection is closed after this; a reader that takes nothing is cut after this. Longer than the pools
-/// of common clients keep a connection (OkHttp: 5 minutes), so that it is they who close, and no request of theirs
-/// meets our close half way.
+/// A kept-alive connection is closed after this, or up to twice this; a reader that takes nothing is cut after this.
+/// Longer than the pools of common clients keep a connection (OkHttp: 5 minutes), so that it is they who close, and no
+/// request of theirs meets our close half way.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(360);
 
 const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -118,9 +118,13 @@ impl Wire {
     /// Ready with an error once the peer has kept us waiting for too long.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let phase = self.scanner.phase();
-        if phase == Phase::Unwatched || (phase == Phase::Between && self.ledger.is_busy()) {
-            self.quiet_since = None;
+        if phase == Phase::Unwatched {
             return Poll::Pending;
+        }
+        if phase == Phase::Between && self.ledger.is_busy() {
+            self.quiet_since = None;
+            // hyper does not read again when the answer is over, so a timer has to bring us back here.
+            return self.poll_timer(cx, clock::now() + IDLE_TIMEOUT).map(|()| io::ErrorKind::TimedOut.into());
         }
         let (since, patience, text) = match (self.head_since, phase) {
             (Some(since), _) => (since, self.patience.head, "the request head did not arrive in time"),

@@ -10,12 +10,14 @@ mod exchange;
 mod framing;
 mod gate;
 mod io;
+mod openmetrics;
 mod shed;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -24,8 +26,10 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
+pub use admin::{Admin, AdminSource};
 pub use edge::EdgeRules;
 pub use gate::{Gate, Place};
+pub use openmetrics::to_openmetrics;
 
 use self::connection::Protocol;
 use self::io::Stream;
@@ -40,7 +44,6 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Connections that had been accepted by the system when the drain began are still served, up to so many.
 const BACKLOG_MAX: usize = 4096;
-const BACKLOG_LOOK: Duration = Duration::from_millis(20);
 
 /// What answers requests. Cloned for each connection and exchange, so it should be an `Arc` or less.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -131,9 +134,12 @@ impl<S: Service> Server<S> {
 
     /// A client whose connection the system completed before the drain has been promised an answer.
     async fn accept_backlog(&self, listener: &Listener, alive: &mpsc::Sender<Infallible>) {
+        // Lets the event loop look once more for what has come in.
+        tokio::task::yield_now().await;
         for _ in 0..BACKLOG_MAX {
-            // Whether one waits is known only once the event loop has looked.
-            let Ok(Ok(stream)) = tokio::time::timeout(BACKLOG_LOOK, listener.accept()).await else { return };
+            let mut accept = pin!(listener.accept());
+            let accepted = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await;
+            let Poll::Ready(Ok(stream)) = accepted else { return };
             self.admit(stream, alive);
         }
     }

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use super::super::error;
 use super::super::wire::{finish_reason, made_call_id, thinking_text, told, words};
-use super::super::{error, usage};
-use crate::base::json::{JsonError, Raw, Reader};
+use super::chunk::{Chunk, DeltaMembers};
+use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
 use crate::dialect::StreamDecoder;
@@ -72,108 +73,6 @@ struct Piece<'f> {
     name: Cow<'f, str>,
     arguments: Option<Text<'f>>,
     custom: bool,
-}
-
-/// The members of a chunk, gathered in the one walk that also validates it.
-#[derive(Default)]
-struct Chunk<'f> {
-    id: Option<Text<'f>>,
-    model: Option<Text<'f>>,
-    created: Option<u64>,
-    counted: Option<Usage>,
-    groq: Option<Usage>,
-    /// Whether it may be an error.
-    suspect: bool,
-    has_choices: bool,
-    /// The choice of index 0. Further answers (`n`) are not modelled: a request for them is never translated.
-    first: Option<Choice<'f>>,
-}
-
-struct Choice<'f> {
-    is_first: bool,
-    delta: DeltaMembers<'f>,
-    word: Option<Text<'f>>,
-    stop_text: Option<Text<'f>>,
-}
-
-#[derive(Default)]
-struct DeltaMembers<'f> {
-    content: Option<Raw<'f>>,
-    refusal: Option<Text<'f>>,
-    reasoning_content: Option<Text<'f>>,
-    reasoning: Option<Text<'f>>,
-    blocks: Option<Raw<'f>>,
-    calls: Option<Raw<'f>>,
-    function_call: Option<Raw<'f>>,
-    annotations: Option<Raw<'f>>,
-    audio: Option<Raw<'f>>,
-}
-
-type Read = Result<(), Box<JsonError>>;
-
-impl<'f> Chunk<'f> {
-    fn read(&mut self, r: &mut Reader<'f>) -> Read {
-        if !r.is_object() {
-            return Err(r.expected("an object"));
-        }
-        r.members(|r, name| {
-            match &*name {
-                "id" => self.id = words(Some(r.raw()?)),
-                "model" => self.model = words(Some(r.raw()?)),
-                "created" => self.created = r.raw()?.u64(),
-                "choices" => return r.elements(|r, _| self.choice(r)),
-                "usage" => self.counted = usage::decode(r.raw()?),
-                "x_groq" => self.groq = told(r.raw()?, "usage").and_then(usage::decode),
-                "error" => self.suspect |= !r.raw()?.is_null(),
-                "object" => self.suspect |= r.raw()?.inner() == Some("error"),
-                _ => return r.skip(),
-            }
-            Ok(())
-        })
-    }
-
-    fn choice(&mut self, r: &mut Reader<'f>) -> Read {
-        if !r.is_object() {
-            return r.skip();
-        }
-        self.has_choices = true;
-        let mut choice = Choice { is_first: true, delta: DeltaMembers::default(), word: None, stop_text: None };
-        r.members(|r, name| {
-            match &*name {
-                "index" => choice.is_first = r.raw()?.u64().is_none_or(|index| index == 0),
-                "delta" | "message" => return choice.delta.read(r),
-                "finish_reason" => choice.word = Text::of(r.raw()?),
-                "stop_reason" => choice.stop_text = words(Some(r.raw()?)),
-                _ => return r.skip(),
-            }
-            Ok(())
-        })?;
-        if choice.is_first {
-            self.first.get_or_insert(choice);
-        }
-        Ok(())
-    }
-}
-
-impl<'f> DeltaMembers<'f> {
-    fn read(&mut self, r: &mut Reader<'f>) -> Read {
-        r.members(|r, name| {
-            let value = match &*name {
-                "content" => &mut self.content,
-                "thinking_blocks" => &mut self.blocks,
-                "tool_calls" => &mut self.calls,
-                "function_call" => &mut self.function_call,
-                "annotations" => &mut self.annotations,
-                "audio" => &mut self.audio,
-                "refusal" => return r.raw().map(|value| self.refusal = words(Some(value))),
-                "reasoning_content" => return r.raw().map(|value| self.reasoning_content = words(Some(value))),
-                "reasoning" => return r.raw().map(|value| self.reasoning = words(Some(value))),
-                _ => return r.skip(),
-            };
-            *value = Some(r.raw()?).filter(|value| !value.is_null());
-            Ok(())
-        })
-    }
 }
 
 impl StreamDecoder for Decoder {

@@ -1,5 +1,6 @@
 //! Streamed answers: reading the provider's chunks, writing the caller's.
 
+mod chunk;
 mod decoder;
 mod encoder;
 

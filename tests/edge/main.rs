@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
-use std::future::poll_fn;
+mod admin;
+mod peer;
+mod rules;
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,10 +24,13 @@ use outrider::base::drain::{Cut, Drain, DrainState};
 use outrider::base::{Fault, FaultKind};
 use outrider::config::{Bounds, Listen};
 use outrider::server::{self, EdgeRules, Gate, Listener, Server, Service};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+
+use crate::peer::{Peer, find, within};
+use crate::rules::{CLOSED, RULES};
 
 /// Answers what the path asks for.
 #[derive(Clone)]
@@ -47,6 +53,7 @@ impl Service for Toy {
             },
             "/panic" => panic!("on purpose"),
             "/stream-panic" => Response::new(Body::Stream(Box::pin(PanicBody))),
+            "/flood" => Response::new(Body::Stream(Box::pin(Flood))),
             "/hold" => {
                 self.0.held.add_permits(1);
                 self.0.release.acquire().await.unwrap().forget();
@@ -115,6 +122,18 @@ impl http_body::Body for Endless {
     }
 }
 
+/// As much as the client takes.
+struct Flood;
+
+impl http_body::Body for Flood {
+    type Data = Bytes;
+    type Error = BodyCut;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'a'; 16 << 10])))))
+    }
+}
+
 struct PanicBody;
 
 impl http_body::Body for PanicBody {
@@ -172,153 +191,7 @@ impl House {
     }
 }
 
-/// A client that writes bytes and reads answers.
-struct Peer<S> {
-    stream: S,
-    seen: Vec<u8>,
-}
-
-impl<S: AsyncReadExt + AsyncWriteExt + Unpin> Peer<S> {
-    async fn send(&mut self, text: &str) {
-        // The server may have hung up already; what it said is still to be read.
-        self.stream.write_all(text.as_bytes()).await.ok();
-    }
-
-    async fn more(&mut self) -> bool {
-        let mut room = [0; 4096];
-        match within(self.stream.read(&mut room)).await {
-            Ok(read) => {
-                self.seen.extend_from_slice(&room[..read]);
-                read > 0
-            }
-            Err(_) => false,
-        }
-    }
-
-    async fn until(&mut self, mark: &str) -> String {
-        loop {
-            if let Some(at) = find(&self.seen, mark) {
-                let rest = self.seen.split_off(at + mark.len());
-                return String::from_utf8(std::mem::replace(&mut self.seen, rest)).unwrap();
-            }
-            if !self.more().await {
-                panic!("closed before {mark:?}: {:?}", String::from_utf8_lossy(&self.seen));
-            }
-        }
-    }
-
-    /// One answer with a `content-length`: status and head, and body. `None` where the connection closed without one.
-    async fn answer(&mut self) -> Option<(u16, String, String)> {
-        if self.seen.is_empty() && !self.more().await {
-            return None;
-        }
-        let head = self.until("\r\n\r\n").await;
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let length = head
-            .to_ascii_lowercase()
-            .split_once("content-length: ")
-            .map_or(0, |(_, rest)| rest.split("\r\n").next().unwrap().parse().unwrap());
-        while self.seen.len() < length {
-            assert!(self.more().await, "closed within a body");
-        }
-        let rest = self.seen.split_off(length);
-        let body = String::from_utf8(std::mem::replace(&mut self.seen, rest)).unwrap();
-        Some((status, head, body))
-    }
-
-    async fn is_closed(&mut self) -> bool {
-        while self.more().await {}
-        true
-    }
-}
-
-fn find(text: &[u8], mark: &str) -> Option<usize> {
-    text.windows(mark.len()).position(|window| window == mark.as_bytes())
-}
-
-/// A bound on a hang, nothing that a passing test waits for.
-async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("this takes too long")
-}
-
-const NEXT: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
-const CLOSED: bool = true;
-const OPEN: bool = false;
-
-/// Bytes in, status and end of the connection out. Status 0: closed without an answer.
-#[rustfmt::skip]
-const RULES: &[(&str, u16, bool)] = &[
-    // Host.
-    ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, OPEN),
-    ("GET / HTTP/1.1\r\nHost: LOCALHOST:1\r\n\r\n", 200, OPEN),
-    ("GET / HTTP/1.1\r\nHost: 127.0.0.1:4141\r\n\r\n", 200, OPEN),
-    ("GET / HTTP/1.1\r\nHost: [::1]:4141\r\n\r\n", 200, OPEN),
-    ("GET / HTTP/1.1\r\nHost: outrider.test\r\n\r\n", 200, OPEN),
-    ("GET / HTTP/1.1\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.0\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: user@localhost\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost/path\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost, localhost\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost:x\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n", 403, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost.evil.test\r\n\r\n", 403, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n", 403, CLOSED),
-    // Web pages.
-    ("POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://page.test\r\nContent-Length: 0\r\n\r\n", 200, OPEN),
-    ("POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://page.test\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n", 200, OPEN),
-    ("POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.test\r\nContent-Length: 0\r\n\r\n", 403, CLOSED),
-    ("POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://page.test\r\nOrigin: http://evil.test\r\nContent-Length: 0\r\n\r\n", 403, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n", 403, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n\r\n", 200, OPEN),
-    // Targets and methods.
-    ("GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("GET http://evil.test/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("OPTIONS /a HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, OPEN),
-    ("GET /a#b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("GET localhost HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    // Upgrades.
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", 200, OPEN),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 2\r\n\r\n{}", 200, OPEN),
-    // Framing.
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc", 200, OPEN),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200, OPEN),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: x\r\n\r\n", 200, OPEN),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\nabc", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\n\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nA : b\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/1.1\r\nHost: localhost\r\nA: b\0c\r\n\r\n", 400, CLOSED),
-    ("GET / HTTP/2.0\r\nHost: localhost\r\n\r\n", 400, CLOSED),
-    ("nonsense\r\n\r\n", 400, CLOSED),
-    // Chunks; a service that does not read the body answers, and the connection ends all the same.
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3;\r\nabc\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3;a b\r\nabc\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nx\r\nabc\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400, CLOSED),
-    ("POST /skip HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3;\r\nabc\r\n0\r\n\r\n", 200, CLOSED),
-    // Panics.
-    ("GET /panic HTTP/1.1\r\nHost: localhost\r\n\r\n", 500, OPEN),
-];
-
+pub(crate) const NEXT: &str = "GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n";
 #[tokio::test]
 async fn each_rule_holds() {
     let house = House::open(Bounds::default()).await;
@@ -389,7 +262,7 @@ async fn a_large_head_is_refused() {
     let house = House::open(Bounds::default()).await;
     let mut peer = house.connect().await;
     peer.send(&format!("GET / HTTP/1.1\r\nHost: localhost\r\nA: {}\r\n\r\n", "a".repeat(70_000))).await;
-    assert_eq!(peer.answer().await.unwrap().0, 400);
+    assert_eq!(peer.answer().await.unwrap().0, 431);
     let mut peer = house.connect().await;
     peer.send(&format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(200))).await;
     assert_eq!(peer.answer().await.unwrap().0, 431);
@@ -409,6 +282,35 @@ async fn a_slow_head_and_a_stalled_body_are_cut() {
     peer.send("POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nab").await;
     assert!(peer_closes(&mut peer).await);
     assert!(find(&peer.seen, "stalled").is_some(), "{:?}", String::from_utf8_lossy(&peer.seen));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_outlives_a_pool_and_a_long_answer_outlives_both() {
+    let house = House::open(Bounds::default()).await;
+    let mut peer = house.connect().await;
+    for _ in 0..3 {
+        peer.send(NEXT).await;
+        assert_eq!(peer.answer().await.unwrap().0, 200);
+        tokio::time::sleep(Duration::from_secs(300)).await;
+    }
+    peer.send("GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    house.holds_one().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    house.toy.0.release.add_permits(1);
+    assert_eq!(peer.answer().await.unwrap().2, "held");
+    assert!(peer_closes(&mut peer).await);
+    assert_eq!(house.gate.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_is_cut() {
+    let house = House::open(Bounds::default()).await;
+    let mut peer = house.connect().await;
+    peer.send("GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(house.gate.open(), 1);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(house.gate.open(), 0);
 }
 
 /// Like `is_closed`, without a timeout that a paused clock would run into.
@@ -558,5 +460,4 @@ async fn a_client_that_leaves_cancels_its_exchange() {
     house.holds_one().await;
     drop(peer);
     within(house.gate.emptied()).await;
-    poll_fn(|_| Poll::Ready(())).await;
 }
