@@ -207,6 +207,52 @@ async fn streams_are_translated_event_by_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn translated_streams_do_not_depend_on_how_they_are_cut() {
+    for (path, alias, host, text) in [(CHAT, "smart", "anthropic", claude_stream()), (MESSAGES, "fast", "openai", openai_stream())] {
+        let body = json!({"model": alias, "max_tokens": 9, "stream": true, "stream_options": {"include_usage": true}, "messages": [{"role": "user", "content": "hi"}]});
+        let mut whole = None;
+        for size in [1 << 20, 1, 3, 7, 64] {
+            let world = World::pair();
+            world.always(host, Script::sse(&text).chunked(size));
+            let reply = world.post(path, body.to_string()).await;
+            let whole = whole.get_or_insert_with(|| reply.body.clone());
+            assert_eq!(reply.text().as_bytes(), &whole[..], "{alias} in pieces of {size}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_and_a_drop_settle_at_most_what_the_whole_does() {
+    for (path, alias, host, text) in [
+        (CHAT, "fast", "openai", openai_stream()),
+        (MESSAGES, "smart", "anthropic", claude_stream()),
+        (CHAT, "smart", "anthropic", claude_stream()),
+    ] {
+        for events in 1..=text.matches("\n\n").count() {
+            let world = World::pair();
+            let prefix: String = text.split_inclusive("\n\n").take(events).collect();
+            let provider = world.always(host, Script::events(&prefix, Duration::ZERO, End::Hang));
+            let body = json!({"model": alias, "max_tokens": 9, "stream": true, "stream_options": {"include_usage": true}, "messages": [{"role": "user", "content": "hi"}]});
+            let body = body.to_string();
+            let opening = world.open(Method::POST, path, &[], body.as_bytes());
+            if let Ok(response) = tokio::time::timeout(Duration::from_secs(1), opening).await {
+                let mut body = response.into_body();
+                // Reads what there is, then leaves.
+                while tokio::time::timeout(Duration::from_secs(1), http_body_util::BodyExt::frame(&mut body))
+                    .await
+                    .is_ok_and(|f| f.is_some())
+                {}
+            }
+            settle().await;
+            let spent = world.metric("gen_ai_client_token_usage_sum", &[("gen_ai_token_type", "output")]);
+            assert!(spent <= 2.0, "{alias} after {events} events: {spent}");
+            assert_eq!(provider.open(), 0);
+            world.assert_settled(1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn losses_are_named_and_refused_where_strict() {
     let world = World::pair();
     let claude = world.always("anthropic", Script::json(200, MESSAGE));

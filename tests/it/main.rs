@@ -12,3 +12,4 @@
 mod corpus;
 mod line;
 mod support;
+mod transport;

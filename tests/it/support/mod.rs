@@ -278,10 +278,19 @@ impl Reply {
 impl World {
     /// A world by this configuration; its providers live at `http://NAME.test`.
     pub fn new(toml: &str) -> Self {
+        let net = Arc::new(Net::default());
+        Self::through(Connector::Dial(Arc::clone(&net) as Arc<dyn Dial>), net, toml)
+    }
+
+    /// A world whose providers are on real sockets.
+    pub fn on_the_network(toml: &str) -> Self {
+        Self::through(Connector::Network(Arc::default()), Arc::default(), toml)
+    }
+
+    fn through(connector: Connector, net: Arc<Net>, toml: &str) -> Self {
         let outside = Outside { env: &|_| None, read: &|_| Err(std::io::ErrorKind::NotFound.into()) };
         let loaded = Config::parse(Path::new("world.toml"), toml, &outside).unwrap_or_else(|faults| panic!("{faults}"));
         let config = loaded.config;
-        let net = Arc::new(Net::default());
         let sinks = Sinks { meters: Meters::new(), team: "test".into(), app: "world".into(), failures: Failures::default() };
         let shared = Shared {
             env: Env { wall: Arc::new(StillClock(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))), rng: RootRng::seeded(1) },
@@ -289,7 +298,7 @@ impl World {
             stores: Stores::new(config.bootstrap.bounds, sinks),
             drain: Drain::default(),
         };
-        let upstream = Upstream::new(Connector::Dial(Arc::clone(&net) as Arc<dyn Dial>), 16);
+        let upstream = Upstream::new(connector, 16);
         Self { line: Pipeline { shared: Arc::new(shared), upstream: Arc::new(upstream) }, net }
     }
 
