@@ -69,6 +69,7 @@ pub fn run(config: Option<&Path>, mut ready: impl FnMut(&str, &str)) -> Result<(
         tracing::warn!(message = "configuration", warning = %warning);
     }
     let bootstrap = loaded.config.bootstrap.clone();
+    raise_file_limit(&bootstrap);
     let app = bind(bootstrap.listen.app, "app")?;
     let admin = bind(bootstrap.listen.admin, "admin")?;
     let unix = bootstrap.listen.unix.as_deref().map(bind_unix).transpose()?;
@@ -139,6 +140,18 @@ fn bind_unix(path: &Path) -> Result<UnixListener, RunError> {
     }
     let bound = UnixListener::bind(path).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     bound.map_err(system(format!("cannot listen on {}, is it in use? Set listen.unix", path.display())))
+}
+
+/// Each exchange may hold two sockets; the usual soft limit of 1,024 files is for programs that hold none.
+fn raise_file_limit(bootstrap: &Bootstrap) {
+    let wanted = 2 * bootstrap.bounds.connections_max as u64 + 256;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(granted) if granted < wanted => {
+            tracing::info!(message = "the file limit is lower than bounds.connections_max may need", granted, wanted);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(message = "the file limit cannot be raised", cause = %error),
+    }
 }
 
 fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
