@@ -33,6 +33,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(4);
+/// Answers up to this leave with the next write; larger ones hold their memory until the app has read them.
+const SMALL_BYTES: usize = 64 << 10;
 /// No bound between two pieces; another one holds.
 const NO_IDLE: Option<Duration> = None;
 
@@ -50,8 +52,8 @@ pub(super) struct Good {
 
 /// The content of a good answer.
 pub(super) enum Content {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and what it holds of the memory bound until it has been read.
+    Whole(Bytes, Option<Hold>),
     /// Primed, to be committed.
     Stream(Box<Relay>),
 }
@@ -253,7 +255,7 @@ async fn understand(
         tools: notes.tools.clone(),
     };
     match answered.body {
-        AnsweredBody::Whole(body, _hold) if !prepared.translated => {
+        AnsweredBody::Whole(body, hold) if !prepared.translated => {
             if call.endpoint.operation == Operation::Chat || call.endpoint.operation == Operation::Embeddings {
                 let observed = provider.observe_answer(&body)?;
                 record.usage = observed.usage.unwrap_or_default();
@@ -263,9 +265,9 @@ async fn understand(
                 crate::base::json::Raw::parse(&body).map_err(|error| unlike(target, &format!("a body that is not JSON: {error}")))?;
             }
             answer::keep_answer_headers(&mut headers);
-            Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(body), losses: notes.losses })
+            Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(body, Some(hold)), losses: notes.losses })
         }
-        AnsweredBody::Whole(body, _hold) => {
+        AnsweredBody::Whole(body, mut hold) => {
             let answer = provider.decode_answer(&body)?;
             record.usage = answer.usage.unwrap_or_default();
             record.finish = answer.finish.as_ref().map(|f| f.reason);
@@ -273,8 +275,11 @@ async fn understand(
             let reply = reply();
             let mut out = Vec::with_capacity(body.len() + 256);
             caller.encode_answer(&answer, &reply, &mut notes, &mut out);
+            if !hold.set(out.len()) {
+                return Err(super::ingress::no_room().into());
+            }
             let headers = answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, false);
-            Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into()), losses: notes.losses })
+            Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: notes.losses })
         }
         AnsweredBody::Stream(body) => {
             let mode = if prepared.translated {
@@ -320,9 +325,12 @@ impl Good {
     pub(super) fn respond(self, mut account: Account, line: &Pipeline) -> Response<crate::base::body::Body> {
         use crate::base::body::Body;
         let body = match self.content {
-            Content::Whole(bytes) => {
+            Content::Whole(bytes, hold) => {
                 account.close(&crate::telemetry::Ending::Complete);
-                Body::Full(bytes)
+                Body::Full(match hold {
+                    Some(hold) if bytes.len() > SMALL_BYTES => hold.over(bytes),
+                    _ => bytes,
+                })
             }
             Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, &line.shared.stores.streams))),
         };

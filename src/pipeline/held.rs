@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
+
 /// Counts the bytes of requests and answers that are held now.
 #[derive(Debug)]
 pub struct Held {
@@ -59,6 +61,24 @@ impl Hold {
     }
 }
 
+impl Hold {
+    /// The same bytes, which keep the hold until the last reference to them is gone: until the app has read them.
+    pub fn over(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(HeldBytes { bytes, _hold: self })
+    }
+}
+
+struct HeldBytes {
+    bytes: Bytes,
+    _hold: Hold,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -76,7 +96,12 @@ mod tests {
         assert!(a.grow(6) && !b.grow(5) && b.grow(4));
         assert!(a.set(2) && b.set(8) && !b.set(9));
         assert_eq!(held.bytes(), 10);
-        drop((a, b));
+        drop(b);
+        let bytes = a.over(Bytes::from_static(b"ab"));
+        let slice = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!((held.bytes(), &slice[..]), (2, &b"b"[..]));
+        drop(slice);
         assert_eq!(held.bytes(), 0);
     }
 }

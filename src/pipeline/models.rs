@@ -109,7 +109,7 @@ fn describe(out: &mut Object<'_>, id: &str, owner: &str, created: u64, display_n
 fn made_here(body: Vec<u8>, _caller: Dialect) -> Good {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Good { status: StatusCode::OK, headers, content: Content::Whole(body.into()), losses: Losses::default() }
+    Good { status: StatusCode::OK, headers, content: Content::Whole(body.into(), None), losses: Losses::default() }
 }
 
 /// A provider's models: from memory where that is fresh, else asked for. A provider that fails lists nothing for a while.
