@@ -188,6 +188,12 @@ impl JsonFields<'_> {
 
     fn string(&mut self, field: &Field, text: &str) {
         self.key(field);
+        if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+            self.line.push('"');
+            self.line.push_str(text);
+            self.line.push('"');
+            return;
+        }
         let mut literal = Vec::with_capacity(text.len() + 2);
         json::write_string(text, &mut literal);
         self.line.push_str(&String::from_utf8_lossy(&literal));

@@ -192,12 +192,14 @@ impl Record {
             _ => None,
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let id = self.id.digits();
+        let id = std::str::from_utf8(&id).unwrap_or_default();
         // The vendor's message is left out: it may quote the prompt. Its code, our own cause and the place are not secret.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     message = "exchange",
-                    id = %self.id,
+                    id,
                     team = sinks.team,
                     app = sinks.app,
                     operation = self.operation.map(Operation::label),
