@@ -293,7 +293,10 @@ fn keep_forwardable(headers: &mut HeaderMap) {
     for name in named_by_connection {
         headers.remove(name);
     }
-    super::answer::remove_where(headers, |name| !forwardable(name));
+    let refused: Vec<HeaderName> = headers.keys().filter(|name| !forwardable(name)).cloned().collect();
+    for name in refused {
+        headers.remove(name);
+    }
 }
 
 fn forwardable(name: &HeaderName) -> bool {

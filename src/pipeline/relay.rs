@@ -53,6 +53,17 @@ pub(super) struct Patience {
     pub deadline: Instant,
 }
 
+impl Patience {
+    /// What has run out.
+    fn fault(self) -> Fault {
+        let text = match clock::now() < self.deadline {
+            true => format!("The provider sent nothing for {}.", humantime::format_duration(self.idle)),
+            false => "The exchange's total time is over.".to_owned(),
+        };
+        Fault::upstream(FaultKind::Timeout, text)
+    }
+}
+
 /// One stream. First primed, then committed as the answer's body.
 pub(super) struct Relay {
     upstream: AnswerBody,
@@ -311,33 +322,38 @@ impl Relay {
 
     /// Nothing is there to read: is there still time?
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // All that matters has been said: what is awaited is only that the provider closes, for the sake of its connection.
+        let said = self.state == State::Whole || self.seen.fault.is_some();
         if self.cut.poll_cut(cx).is_ready() {
-            self.fail(Fault::new(FaultKind::Draining, Origin::Gateway, "Outrider is shutting down; the answer is incomplete."));
+            self.give_up(said, || Fault::new(FaultKind::Draining, Origin::Gateway, "Outrider is shutting down; the answer is incomplete."));
             return Poll::Ready(());
         }
+        let idle = if said { CLOSE_GRACE } else { self.patience.idle };
+        let due = (self.last_piece + idle).min(self.patience.deadline);
+        // The timer is armed once and looked at when it fires: pieces in between cost it nothing.
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
         loop {
-            let idle = if self.state == State::Whole { CLOSE_GRACE } else { self.patience.idle };
-            let due = (self.last_piece + idle).min(self.patience.deadline);
-            // The timer is armed once and looked at when it fires: pieces in between cost it nothing.
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
             std::task::ready!(timer.as_mut().poll(cx));
-            let now = clock::now();
-            if now < due {
-                timer.as_mut().reset(due);
-                continue;
+            if clock::now() >= due {
+                break;
             }
-            if self.state == State::Whole {
-                self.state = State::Over;
-            } else {
-                let idle = now < self.patience.deadline;
-                let text = if idle {
-                    format!("The provider sent nothing for {}.", humantime::format_duration(self.patience.idle))
-                } else {
-                    "The exchange's total time is over.".to_owned()
-                };
-                self.fail(Fault::upstream(FaultKind::Timeout, text));
-            }
-            return Poll::Ready(());
+            timer.as_mut().reset(due);
+        }
+        let patience = self.patience;
+        self.give_up(said, || patience.fault());
+        Poll::Ready(())
+    }
+
+    /// Ends the wait: in silence where all has been said, else with an error event.
+    fn give_up(&mut self, said: bool, why: impl FnOnce() -> Fault) {
+        if said {
+            self.state = State::Over;
+            self.settle();
+        } else {
+            self.fail(why());
         }
     }
 

@@ -581,6 +581,33 @@ async fn an_error_event_in_mid_stream_reaches_the_app_in_its_dialect() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_does_not_close_behind_its_end_is_not_waited_for() {
+    let failed =
+        [&chunk(r#"{"content":"Hel"}"#, "null"), "data: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\"}}\n\n"].concat();
+    for (text, outcome) in [(openai_stream(), "complete"), (failed, "upstream_failed")] {
+        for cut in [false, true] {
+            let world = World::pair();
+            // The pause arms the idle clock before the end comes.
+            world.always("openai", Script::events(&text, Duration::from_secs(1), End::Hang));
+            let started = tokio::time::Instant::now();
+            let events = text.matches("\n\n").count() as u64;
+            let drain = async {
+                tokio::time::sleep(Duration::from_millis(events * 1000 + 500)).await;
+                if cut {
+                    world.line.shared.drain.cut();
+                }
+            };
+            let (reply, ()) = tokio::join!(world.post(CHAT, ASK_STREAM), drain);
+            assert_eq!(reply.text(), text, "nothing is added");
+            assert!(started.elapsed() <= Duration::from_secs(events + 1), "{:?}", started.elapsed());
+            settle().await;
+            world.assert_settled(1);
+            assert_eq!(world.metric("outrider_requests_total", &[("outcome", outcome)]), 1.0);
+        }
+    }
+}
+
 // === Callers that leave ===
 
 #[tokio::test(start_paused = true)]
