@@ -259,11 +259,14 @@ async fn losses_are_named_and_refused_where_strict() {
     let body = ASK.replace("\"messages\"", "\"seed\":7,\"messages\"");
     let reply = world.post(CHAT, body.replace("fast", "smart")).await;
     assert_eq!((reply.status.as_u16(), reply.header("x-outrider-lossy")), (200, "seed"));
+    let inner = r#"{"model":"smart","messages":[{"role":"user","content":[{"type":"text","text":"hi","x_mark":1}]},{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"a":1}}]},{"role":"tool","tool_call_id":"c","content":"ok"}]}"#;
+    let reply = world.post(CHAT, inner).await;
+    assert_eq!(reply.header("x-outrider-lossy"), "messages[].content[].x_mark, messages[].tool_calls[].extra_content");
     let reply = world.post(CHAT, body.replace("fast", "strict")).await;
     assert_eq!(reply.status, 400);
     assert_eq!(reply.json()["error"]["param"], "seed");
-    assert_eq!(claude.seen().len(), 1);
-    world.assert_settled(2);
+    assert_eq!(claude.seen().len(), 2);
+    world.assert_settled(3);
 }
 
 // === Refusals ===

@@ -63,7 +63,8 @@ pub(in super::super) fn encode(
 pub(super) fn extensions(extensions: &[Extension<'_>], place: &str, notes: &mut Notes, o: &mut Object<'_>) {
     for extension in extensions {
         match extension.dialect {
-            Dialect::OpenAiChat => o.raw(&extension.name, extension.value),
+            // A name with a place in it stood inside of a part or a call, which is written anew.
+            Dialect::OpenAiChat if !extension.name.contains("[].") => o.raw(&extension.name, extension.value),
             _ => notes.losses.add(format!("{place}{}", extension.name)),
         }
     }

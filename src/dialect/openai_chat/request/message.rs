@@ -96,6 +96,25 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'a> Fields<'a> {
+    /// Members of text parts and tool calls for which the neutral form has no room: named as lost, where they are.
+    fn keep_inner(&mut self) {
+        const TEXT: &[&str] = &["type", "text", "cache_control", "prompt_cache_breakpoint", "annotations"];
+        const CALL: &[&str] = &["id", "type", "index", "function", "custom", "cache_control"];
+        let parts = self.content.into_iter().flat_map(Raw::elements);
+        let texts = parts.filter(|part| part.member("text").is_some()).map(|part| (part, IN_CONTENT, TEXT));
+        let calls = self.tool_calls.into_iter().flat_map(Raw::elements).map(|call| (call, "tool_calls[].", CALL));
+        for (holder, place, known) in texts.chain(calls) {
+            for (name, value) in holder.members().filter(|(name, value)| !value.is_null() && !known.contains(&&**name)) {
+                self.extensions.push(Extension { dialect: Dialect::OpenAiChat, name: format!("{place}{name}").into(), value });
+            }
+        }
+    }
+}
+
+/// Where an extension stands that is not a member of its message.
+const IN_CONTENT: &str = "content[].";
+
 impl<'a> Reader<'a> {
     fn message(&mut self, raw: Raw<'a>, place: usize, at: &At<'_>) -> Result<(), Fault> {
         if !raw.is_object() {
@@ -114,6 +133,7 @@ impl<'a> Reader<'a> {
                 return Err(at.key("role").wrong(what));
             }
         };
+        fields.keep_inner();
         let mut parts = Vec::new();
         if role == Role::Assistant {
             thoughts(&fields, &mut parts);
@@ -161,6 +181,7 @@ impl<'a> Reader<'a> {
 
     fn result(&mut self, mut fields: Fields<'a>, at: &At<'_>) -> Result<(), Fault> {
         fields.keep_foreign();
+        fields.keep_inner();
         let id = match fields.tool_call_id {
             Some(id) => text(id, &at.key("tool_call_id"))?,
             // The older form pairs by the name alone; its call stands right before.
