@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http_body::Body;
 
@@ -54,28 +54,37 @@ pub(super) struct Call {
 /// No such path, or not by this method.
 pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Fault> {
     let path = head.uri.path();
-    // An SDK may have been given the base URL with or without `/v1`, and with a trailing slash.
-    let trimmed = path.trim_end_matches('/');
-    let short = trimmed.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(trimmed);
-    let (dialect, operation, method) = match short {
-        "/chat/completions" => (Dialect::OpenAiChat, Operation::Chat, Method::POST),
-        "/embeddings" => (Dialect::OpenAiChat, Operation::Embeddings, Method::POST),
-        "/messages" => (Dialect::Anthropic, Operation::Chat, Method::POST),
-        "/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens, Method::POST),
-        _ if short == "/models" || short.starts_with("/models/") => (likely_dialect(head), Operation::Models, Method::GET),
-        _ => {
-            let text = format!(
-                "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/embeddings, /v1/messages, \
-                 /v1/messages/count_tokens and GET /v1/models."
-            );
-            return Err(Fault::caller(FaultKind::NotFound, text));
-        }
+    let Some((dialect, operation, method)) = known(head) else {
+        let text = format!(
+            "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/embeddings, /v1/messages, \
+             /v1/messages/count_tokens and GET /v1/models."
+        );
+        return Err(Fault::caller(FaultKind::NotFound, text));
     };
     if head.method != method {
         let text = format!("{path} is asked with {method}, not {}.", head.method);
         return Err(Fault::caller(FaultKind::MethodNotAllowed, text));
     }
     Ok(Endpoint { dialect, operation })
+}
+
+/// The method that a path is asked with, for the `Allow` of a refusal.
+pub(super) fn allowed(head: &Parts) -> Option<HeaderValue> {
+    known(head).and_then(|(_, _, method)| HeaderValue::from_str(method.as_str()).ok())
+}
+
+fn known(head: &Parts) -> Option<(Dialect, Operation, Method)> {
+    // An SDK may have been given the base URL with or without `/v1`, and with a trailing slash.
+    let trimmed = head.uri.path().trim_end_matches('/');
+    let short = trimmed.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(trimmed);
+    Some(match short {
+        "/chat/completions" => (Dialect::OpenAiChat, Operation::Chat, Method::POST),
+        "/embeddings" => (Dialect::OpenAiChat, Operation::Embeddings, Method::POST),
+        "/messages" => (Dialect::Anthropic, Operation::Chat, Method::POST),
+        "/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens, Method::POST),
+        _ if short == "/models" || short.starts_with("/models/") => (likely_dialect(head), Operation::Models, Method::GET),
+        _ => return None,
+    })
 }
 
 /// The dialect in which a caller can read an error before the endpoint is known.

@@ -77,7 +77,12 @@ impl Pipeline {
         let mut account = self.open_account();
         let endpoint = match self.admit(&head) {
             Ok(endpoint) => endpoint,
-            Err(fault) => return self.refused(fault.into(), ingress::likely_dialect(&head), account, &snapshot),
+            Err(fault) => {
+                let allow = (fault.kind == FaultKind::MethodNotAllowed).then(|| ingress::allowed(&head)).flatten();
+                let mut response = self.refused(fault.into(), ingress::likely_dialect(&head), account, &snapshot);
+                response.headers_mut().extend(allow.map(|method| (http::header::ALLOW, method)));
+                return response;
+            }
         };
         account.record.operation = Some(endpoint.operation);
         account.record.dialect = Some(endpoint.dialect);
