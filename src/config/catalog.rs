@@ -136,6 +136,7 @@ enum Fact {
     MaxTokens(MaxTokensName),
     DeveloperRole(bool),
     ReplaysReasoning(bool),
+    EndsWithoutMark(bool),
 }
 
 impl Fact {
@@ -151,6 +152,7 @@ impl Fact {
             Self::MaxTokens(name) => traits.max_tokens_name = *name,
             Self::DeveloperRole(yes) => traits.developer_role = *yes,
             Self::ReplaysReasoning(yes) => traits.replays_reasoning = *yes,
+            Self::EndsWithoutMark(yes) => traits.ends_without_mark = *yes,
         }
     }
 }
@@ -246,6 +248,8 @@ const TRAITS: &[Row] = &[
     },
     Row { kinds: OPENAI, models: &["gpt-5-chat*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
     Row { kinds: OPENAI, models: &["o1-mini*", "o1-preview*"], facts: &[Fact::DeveloperRole(false)] },
+    // Its recorded streams close after the finish reason, without `[DONE]`.
+    Row { kinds: &["perplexity"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
     // OpenAI-compatible vendors and servers: `system` is what all of them understand.
     Row {
         kinds: &[

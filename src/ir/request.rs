@@ -425,6 +425,8 @@ pub struct ModelTraits {
     pub developer_role: bool,
     /// Whether the provider wants the assistant's `reasoning_content` back.
     pub replays_reasoning: bool,
+    /// Whether its streams end by closing after the finish reason, without the dialect's end mark.
+    pub ends_without_mark: bool,
 }
 
 impl Default for ModelTraits {
@@ -440,6 +442,7 @@ impl Default for ModelTraits {
             max_tokens_name: MaxTokensName::MaxCompletionTokens,
             developer_role: true,
             replays_reasoning: false,
+            ends_without_mark: false,
         }
     }
 }

@@ -296,6 +296,7 @@ async fn understand(
                 secret: target.provider.secret.clone(),
                 patience,
                 event_bytes_max: line.shared.stores.bounds.event_bytes_max,
+                ends_without_mark: target.traits.ends_without_mark,
                 cut: line.shared.drain.cut_signal(),
                 sinks: Arc::clone(&line.shared.stores.sinks),
             }));

@@ -75,6 +75,7 @@ pub(super) struct Relay {
     id: ExchangeId,
     secret: Option<Secret>,
     patience: Patience,
+    ends_without_mark: bool,
     cut: drain::Cut,
     timer: Option<Pin<Box<Sleep>>>,
     last_piece: Instant,
@@ -155,6 +156,8 @@ pub(super) struct Parts {
     pub patience: Patience,
     /// The largest single event.
     pub event_bytes_max: usize,
+    /// Whether closing after the finish reason is this provider's end mark.
+    pub ends_without_mark: bool,
     /// Fires when the drain time is over.
     pub cut: drain::Cut,
     /// Where the exchange will be told.
@@ -173,6 +176,7 @@ impl Relay {
             id: parts.id,
             secret: parts.secret,
             patience: parts.patience,
+            ends_without_mark: parts.ends_without_mark,
             cut: parts.cut,
             timer: None,
             last_piece: clock::now(),
@@ -269,6 +273,15 @@ impl Relay {
                 self.settle();
             }
             (State::Open, _) if self.seen.fault.is_some() => {
+                self.state = State::Over;
+                self.settle();
+            }
+            (State::Open, None) if self.ends_without_mark && self.seen.finish.is_some() => {
+                if let Mode::Translate(encoder) = &mut self.mode {
+                    let mut end = Vec::new();
+                    encoder.encode(&Event::End, &mut end);
+                    self.out.push(end.into());
+                }
                 self.state = State::Over;
                 self.settle();
             }

@@ -611,6 +611,22 @@ async fn a_provider_that_does_not_close_behind_its_end_is_not_waited_for() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_host_known_to_end_without_its_mark_is_whole_at_its_finish_only() {
+    let world = World::new("[providers.p]\nkind = \"perplexity\"\napi_key = \"pplx-operator\"\nbase_url = \"http://p.test\"\n");
+    let whole = openai_stream().replace("data: [DONE]\n\n", "");
+    let half: String = whole.split_inclusive("\n\n").take(2).collect();
+    let ask = ASK_STREAM.replace("fast", "p/sonar").replace("\"stream\"", "\"max_tokens\":9,\"stream\"");
+    let (first, last) = (Script::sse(&whole), Script::sse(&half));
+    world.provider("p", move |_, nth| if nth < 2 { first.clone() } else { last.clone() });
+    assert_eq!(world.post(CHAT, &ask).await.text(), whole);
+    assert!(world.post(MESSAGES, &ask).await.text().ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+    assert!(world.post(CHAT, &ask).await.text().contains("\"error\""));
+    settle().await;
+    world.assert_settled(3);
+    assert_eq!(world.metric("outrider_requests_total", &[("outcome", "complete")]), 2.0);
+}
+
 // === Callers that leave ===
 
 #[tokio::test(start_paused = true)]
