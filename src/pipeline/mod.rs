@@ -7,6 +7,7 @@ mod held;
 mod ingress;
 mod models;
 mod outbound;
+mod passing;
 mod relay;
 mod snapshot;
 

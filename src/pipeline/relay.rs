@@ -16,33 +16,22 @@ use http_body::{Body as _, Frame as HttpFrame};
 use tokio::time::Sleep;
 
 use super::account::Account;
-use super::answer::{redact, redact_fault};
+use super::passing::{Mode, Out, Seen, State, pass};
 use crate::base::body::Cut;
 use crate::base::clock::{self, Instant};
 use crate::base::drain;
 use crate::base::rng::ExchangeId;
-use crate::base::sse::{Frame, Framer};
+use crate::base::sse::Framer;
 use crate::base::{Fault, FaultKind, Origin, Secret};
-use crate::dialect::{Codec, StreamDecoder, StreamEncoder};
-use crate::ir::{Event, FinishReason, Usage};
-use crate::telemetry::{Ending, Meters, Sinks};
+use crate::dialect::{Codec, StreamDecoder};
+use crate::ir::Event;
+use crate::telemetry::{Ending, Sinks};
 use crate::upstream::AnswerBody;
 
 /// What may gather before the first content: an answer that talks so long without saying anything is let through.
 const PRIME_BYTES_MAX: usize = 64 << 10;
 /// How long the provider may take to close after its own end mark, for the sake of its connection.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
-
-/// How frames become the app's bytes.
-pub(super) enum Mode {
-    /// The same dialect: raw frames, but for a usage event that only we asked for.
-    Forward {
-        /// Whether such an event is expected.
-        withhold_usage: bool,
-    },
-    /// Another dialect.
-    Translate(Box<dyn StreamEncoder>),
-}
 
 /// How long to wait for what, from now on.
 #[derive(Clone, Copy, Debug)]
@@ -85,57 +74,6 @@ pub(super) struct Relay {
     account: Option<Account>,
     streams: Option<Arc<AtomicUsize>>,
     sinks: Arc<Sinks>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// More may come.
-    Open,
-    /// The end mark has been seen.
-    Whole,
-    /// Nothing more is read; what is gathered goes out.
-    Over,
-}
-
-/// What the events told.
-#[derive(Default)]
-struct Seen {
-    usage: Usage,
-    finish: Option<FinishReason>,
-    output_bytes: u64,
-    first_content: Option<Instant>,
-    frames: u64,
-    fault: Option<Fault>,
-}
-
-/// Bytes for the app. One piece is passed on as it is, several of one chunk are joined.
-#[derive(Default)]
-struct Out {
-    first: Option<Bytes>,
-    joined: BytesMut,
-}
-
-impl Out {
-    fn push(&mut self, piece: Bytes) {
-        if piece.is_empty() {
-            return;
-        }
-        match self.first.take() {
-            None if self.joined.is_empty() => self.first = Some(piece),
-            first => {
-                self.joined.extend_from_slice(&first.unwrap_or_default());
-                self.joined.extend_from_slice(&piece);
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.first.as_ref().map_or(0, Bytes::len) + self.joined.len()
-    }
-
-    fn take(&mut self) -> Option<Bytes> {
-        self.first.take().or_else(|| (!self.joined.is_empty()).then(|| self.joined.split().freeze()))
-    }
 }
 
 /// What a relay is made of.
@@ -400,80 +338,6 @@ impl Relay {
             record.losses += encoder.losses().names().len();
         }
         account.close(&ending);
-    }
-}
-
-/// Passes one frame on: read for accounting, then as it is or in the other dialect.
-#[expect(clippy::too_many_arguments, reason = "the relay's fields, borrowed apart from its framer")]
-fn pass(
-    frame: Frame,
-    decoder: &mut Option<Box<dyn StreamDecoder>>,
-    mode: &mut Mode,
-    seen: &mut Seen,
-    out: &mut Out,
-    state: &mut State,
-    secret: Option<&Secret>,
-    meters: &Meters,
-) -> Result<(), Fault> {
-    let mut only_usage = false;
-    let mut told_fault = false;
-    let mut encoded = Vec::new();
-    if let Some(reader) = decoder {
-        let mut others = false;
-        let read = reader.decode(&frame, &mut |mut event| {
-            if let Event::Fault(fault) = &mut event {
-                redact_fault(fault, secret);
-            }
-            match &event {
-                Event::Usage(_) => only_usage = true,
-                Event::Fault(_) => told_fault = true,
-                _ => others = true,
-            }
-            seen.event(&event, state);
-            if let Mode::Translate(encoder) = mode {
-                encoder.encode(&event, &mut encoded);
-            }
-        });
-        only_usage &= !others && !told_fault;
-        match (read, &mode) {
-            (Ok(()), _) => seen.frames += 1,
-            // Nothing sound has come yet: this is not the stream that its content type promised.
-            (Err(fault), _) if seen.frames == 0 => return Err(fault),
-            (Err(fault), Mode::Translate(_)) => return Err(fault),
-            (Err(_), Mode::Forward { .. }) => {
-                // An observer may never break what passes through.
-                meters.observer_faults.increment(1);
-                *decoder = None;
-            }
-        }
-    }
-    match mode {
-        Mode::Translate(_) => {
-            out.push(encoded.into());
-            if told_fault {
-                *state = State::Over;
-            }
-        }
-        Mode::Forward { withhold_usage: true } if only_usage => {}
-        Mode::Forward { .. } if told_fault => out.push(redact(frame.raw, secret)),
-        Mode::Forward { .. } => out.push(frame.raw),
-    }
-    Ok(())
-}
-
-impl Seen {
-    fn event(&mut self, event: &Event<'_>, state: &mut State) {
-        if self.first_content.is_none() && event.is_content() {
-            self.first_content = Some(clock::now());
-        }
-        match event {
-            Event::PartDelta { delta, .. } => self.output_bytes += delta.text().len() as u64,
-            Event::Usage(usage) => self.usage.merge(usage),
-            Event::Finish(finish) => self.finish = Some(finish.reason),
-            Event::Fault(fault) => self.fault = Some(fault.clone()),
-            Event::End if *state == State::Open => *state = State::Whole,
-            _ => {}
-        }
     }
 }
 
