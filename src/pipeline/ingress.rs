@@ -125,7 +125,7 @@ where
             .ok_or_else(|| Fault::bad_request(format!("`stream` must be true or false, found {}.", kind_name(value))).at("stream"))?,
     };
     let stream_usage = match endpoint.dialect {
-        Dialect::OpenAiChat => member("stream_options").and_then(|o| o.member("include_usage")).and_then(Raw::bool).unwrap_or(false),
+        Dialect::OpenAiChat => asks_usage(member("stream_options"))?,
         Dialect::Anthropic => true,
     };
     let model = model.into_owned();
@@ -133,6 +133,18 @@ where
     let query = head.uri.query().map(str::to_owned);
     keep_forwardable(&mut head.headers);
     Ok(Call { endpoint, headers: head.headers, query, envelope, model, stream, stream_usage, timeout, hold, body })
+}
+
+/// Whether `stream_options` asks for the usage. Another type than an object is refused here, since the patch that asks for
+/// it would write over the mistake.
+fn asks_usage(options: Option<Raw<'_>>) -> Result<bool, Fault> {
+    match options {
+        Some(options) if !options.is_object() && !options.is_null() => {
+            let text = format!("`stream_options` must be an object, found {}.", kind_name(options));
+            Err(Fault::bad_request(text).at("stream_options"))
+        }
+        options => Ok(options.and_then(|o| o.member("include_usage")).and_then(Raw::bool).unwrap_or(false)),
+    }
 }
 
 fn check_content(headers: &HeaderMap) -> Result<(), Fault> {

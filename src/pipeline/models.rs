@@ -21,7 +21,7 @@ use crate::base::json::{self, Object, Raw};
 use crate::base::{Fault, FaultKind};
 use crate::config::{Place, Provider};
 use crate::dialect::{Losses, codec};
-use crate::ir::{Dialect, Operation, Part, Request as ChatRequest, Tool};
+use crate::ir::{Operation, Part, Request as ChatRequest, Tool};
 
 /// How long a provider's list is good for; a list that failed is asked again sooner.
 const LISTING_AGE_MAX: Duration = Duration::from_secs(300);
@@ -54,7 +54,7 @@ struct ListedModel {
 ///
 /// # Errors
 /// No model of that id.
-pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, head: &Parts, caller: Dialect) -> Result<Good, Fault> {
+pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, head: &Parts) -> Result<Good, Fault> {
     let policy = &snapshot.policy;
     let path = head.uri.path().trim_end_matches('/');
     let mut body = Vec::with_capacity(1024);
@@ -92,7 +92,7 @@ pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, head: &Parts, cal
             });
         }
     }
-    Ok(made_here(body, caller))
+    Ok(made_here(body))
 }
 
 fn describe(out: &mut Object<'_>, id: &str, owner: &str, created: u64, display_name: &str) {
@@ -106,7 +106,7 @@ fn describe(out: &mut Object<'_>, id: &str, owner: &str, created: u64, display_n
     out.string("display_name", display_name);
 }
 
-fn made_here(body: Vec<u8>, _caller: Dialect) -> Good {
+fn made_here(body: Vec<u8>) -> Good {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Good { status: StatusCode::OK, headers, content: Content::Whole(body.into(), None), losses: Losses::default() }
@@ -232,7 +232,7 @@ pub(super) fn count_tokens_here(call: &Call, route: &Route) -> Result<Option<Goo
     let request = codec(call.endpoint.dialect).decode_request(&with_bound)?;
     let mut body = Vec::with_capacity(32);
     json::object(&mut body, |out| out.u64("input_tokens", estimate_input_tokens(&request)));
-    Ok(Some(made_here(body, call.endpoint.dialect)))
+    Ok(Some(made_here(body)))
 }
 
 /// About four bytes of text a token, a flat share for each turn and medium.

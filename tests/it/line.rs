@@ -275,13 +275,14 @@ async fn losses_are_named_and_refused_where_strict() {
 async fn bad_requests_are_told_in_the_callers_dialect() {
     let world = World::pair();
     world.always("openai", Script::json(200, ANSWER));
-    let cases: [(&str, &str, u16, &str); 12] = [
+    let cases: [(&str, &str, u16, &str); 13] = [
         (CHAT, "{\"model\":\"fast\",\n  \"messages\": [1 2]}", 400, "line 2 column 18"),
         (CHAT, "[]", 400, "an object"),
         (CHAT, "", 400, "an object"),
         (CHAT, "{\"messages\":[]}", 400, "`model` is missing"),
         (CHAT, "{\"model\":7,\"messages\":[]}", 400, "must be a string, found a number"),
         (CHAT, "{\"model\":\"fast\",\"stream\":\"yes\",\"messages\":[]}", 400, "true or false"),
+        (CHAT, "{\"model\":\"fast\",\"stream\":true,\"stream_options\":\"x\",\"messages\":[]}", 400, "must be an object, found a string"),
         (CHAT, "{\"model\":\"fast\",\"model\":\"smart\",\"messages\":[]}", 400, "stands twice"),
         (CHAT, "{\"model\":\"fast\",\"Model\":\"smart\",\"messages\":[]}", 400, "stands twice"),
         (CHAT, "{\"Model\":\"fast\",\"messages\":[]}", 400, "must be spelt `model`"),
@@ -302,7 +303,7 @@ async fn bad_requests_are_told_in_the_callers_dialect() {
     assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, "POST"));
     let reply = world.post_with(CHAT, &[("content-encoding", "gzip")], ASK).await;
     assert!(reply.status == 400 && reply.text().contains("gzip"), "{}", reply.text());
-    world.assert_settled(14);
+    world.assert_settled(15);
 }
 
 #[tokio::test(start_paused = true)]
