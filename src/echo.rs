@@ -123,6 +123,7 @@ fn collect_words(part: &Part<'_>, words: &mut String) {
             crate::ir::MediaKind::Image => "[image]",
             crate::ir::MediaKind::Audio => "[audio]",
             crate::ir::MediaKind::Document => "[document]",
+            crate::ir::MediaKind::Video => "[video]",
         }),
         _ => {}
     }

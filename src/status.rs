@@ -103,7 +103,7 @@ impl AdminSource for Status {
                     out.object(|out| {
                         out.string("name", &provider.name);
                         out.string("kind", &provider.kind);
-                        out.string("dialect", provider.dialect.label());
+                        out.string("dialect", provider.dialect().label());
                         out.string("address", &address(&provider.place));
                     });
                 }
@@ -160,7 +160,7 @@ impl AdminSource for Status {
             .policy
             .providers
             .iter()
-            .map(|p| [p.name.clone(), p.kind.clone(), p.dialect.label().to_owned(), address(&p.place)])
+            .map(|p| [p.name.clone(), p.kind.clone(), p.dialect().label().to_owned(), address(&p.place)])
             .collect();
         table(&mut html, "Providers", ["Name", "Kind", "Dialect", "Address"], &providers);
         let models: Vec<_> = snapshot

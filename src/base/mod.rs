@@ -3,8 +3,11 @@
 pub mod body;
 pub mod clock;
 pub mod drain;
+pub mod eventstream;
 pub mod fault;
+pub mod framing;
 pub mod json;
+pub mod json_array;
 pub mod rng;
 pub mod secret;
 pub mod sse;

@@ -10,8 +10,8 @@ use super::values::matches;
 pub struct Kind {
     /// What `kind` says.
     pub name: &'static str,
-    /// What it speaks.
-    pub dialect: Dialect,
+    /// What it speaks, the preferred first.
+    pub dialects: &'static [Dialect],
     /// Where it is, unless the configuration says otherwise; `None` for the embedded provider.
     pub base_url: Option<&'static str>,
     /// How its key travels.
@@ -35,40 +35,32 @@ pub enum Auth {
 
 /// Every kind that this version knows.
 pub const KINDS: &[Kind] = &[
-    hosted("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", OPENAI_CLAIMS),
+    hosted("openai", CHAT_AND_RESPONSES, "https://api.openai.com/v1", "OPENAI_API_KEY", OPENAI_CLAIMS),
     Kind {
         name: "anthropic",
-        dialect: Dialect::Anthropic,
+        dialects: &[Dialect::Anthropic],
         base_url: Some("https://api.anthropic.com/v1"),
         auth: Auth::ApiKey,
         key_variable: Some("ANTHROPIC_API_KEY"),
         key_needed: true,
         claims: &["claude-*"],
     },
-    hosted("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", MISTRAL_CLAIMS),
+    hosted("mistral", CHAT, "https://api.mistral.ai/v1", "MISTRAL_API_KEY", MISTRAL_CLAIMS),
     // Hosts of other vendors' models claim none of their names: which host is meant must be said.
-    hosted("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", &[]),
-    hosted("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", &["deepseek-*"]),
-    hosted("xai", "https://api.x.ai/v1", "XAI_API_KEY", &["grok-*"]),
-    hosted("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", &[]),
-    hosted("together", "https://api.together.ai/v1", "TOGETHER_API_KEY", &[]),
-    hosted("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", &["accounts/fireworks/*"]),
-    hosted("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", &[]),
-    hosted("perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY", &["sonar", "sonar-*"]),
-    local("ollama", "http://127.0.0.1:11434/v1", Some("OLLAMA_API_KEY")),
-    local("vllm", "http://127.0.0.1:8000/v1", Some("VLLM_API_KEY")),
-    local("llamacpp", "http://127.0.0.1:8080/v1", Some("LLAMA_API_KEY")),
-    local("lmstudio", "http://127.0.0.1:1234/v1", None),
-    local("sglang", "http://127.0.0.1:30000/v1", None),
-    Kind {
-        name: "echo",
-        dialect: Dialect::OpenAiChat,
-        base_url: None,
-        auth: Auth::Bearer,
-        key_variable: None,
-        key_needed: false,
-        claims: &["echo"],
-    },
+    hosted("groq", CHAT_AND_RESPONSES, "https://api.groq.com/openai/v1", "GROQ_API_KEY", &[]),
+    hosted("deepseek", CHAT_AND_RESPONSES, "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", &["deepseek-*"]),
+    hosted("xai", CHAT_AND_RESPONSES, "https://api.x.ai/v1", "XAI_API_KEY", &["grok-*"]),
+    hosted("openrouter", CHAT_AND_RESPONSES, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", &[]),
+    hosted("together", CHAT, "https://api.together.ai/v1", "TOGETHER_API_KEY", &[]),
+    hosted("fireworks", CHAT, "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", &["accounts/fireworks/*"]),
+    hosted("cerebras", CHAT, "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", &[]),
+    hosted("perplexity", CHAT, "https://api.perplexity.ai", "PERPLEXITY_API_KEY", &["sonar", "sonar-*"]),
+    local("ollama", CHAT_AND_RESPONSES, "http://127.0.0.1:11434/v1", Some("OLLAMA_API_KEY")),
+    local("vllm", CHAT_AND_RESPONSES, "http://127.0.0.1:8000/v1", Some("VLLM_API_KEY")),
+    local("llamacpp", CHAT_AND_RESPONSES, "http://127.0.0.1:8080/v1", Some("LLAMA_API_KEY")),
+    local("lmstudio", CHAT_AND_RESPONSES, "http://127.0.0.1:1234/v1", None),
+    local("sglang", CHAT, "http://127.0.0.1:30000/v1", None),
+    Kind { name: "echo", dialects: CHAT, base_url: None, auth: Auth::Bearer, key_variable: None, key_needed: false, claims: &["echo"] },
 ];
 
 /// Kinds whose dialects are still to come.
@@ -79,22 +71,56 @@ const OPENAI_CLAIMS: &[&str] = &["gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "tex
 const MISTRAL_CLAIMS: &[&str] =
     &["mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*", "open-mixtral-*"];
 
+/// OpenAI's older dialect alone.
+const CHAT: &[Dialect] = &[Dialect::OpenAiChat];
+/// Both of OpenAI's; callers of another are served in the older one, which loses less.
+const CHAT_AND_RESPONSES: &[Dialect] = &[Dialect::OpenAiChat, Dialect::OpenAiResponses];
+
+/// What a model speaks where that is not what its provider's others speak, the preferred first.
+pub fn speaks(kind: &str, model: &str) -> Option<&'static [Dialect]> {
+    let row = SPEAK_ONLY.iter().find(|row| row.kinds.contains(&kind) && row.models.iter().any(|pattern| matches(pattern, model)));
+    row.map(|row| row.dialects)
+}
+
+/// Models that speak less, or other dialects, than their provider's others.
+struct SpeakRow {
+    kinds: &'static [&'static str],
+    models: &'static [&'static str],
+    dialects: &'static [Dialect],
+}
+
+const SPEAK_ONLY: &[SpeakRow] = &[
+    SpeakRow {
+        kinds: &["openai", "azure"],
+        models: &[
+            "o1-pro*",
+            "o3-pro*",
+            "gpt-5-pro*",
+            "gpt-5.*-pro*",
+            "*-deep-research*",
+            "computer-use-preview*",
+            "codex-*",
+            "gpt-5*-codex*",
+        ],
+        dialects: &[Dialect::OpenAiResponses],
+    },
+    SpeakRow { kinds: &["vertex"], models: &["claude-*"], dialects: &[Dialect::Anthropic] },
+];
+
 /// A vendor in the net that speaks OpenAI's dialect and wants a key.
-const fn hosted(name: &'static str, base_url: &'static str, key_variable: &'static str, claims: &'static [&'static str]) -> Kind {
-    Kind {
-        name,
-        dialect: Dialect::OpenAiChat,
-        base_url: Some(base_url),
-        auth: Auth::Bearer,
-        key_variable: Some(key_variable),
-        key_needed: true,
-        claims,
-    }
+const fn hosted(
+    name: &'static str,
+    dialects: &'static [Dialect],
+    base_url: &'static str,
+    key_variable: &'static str,
+    claims: &'static [&'static str],
+) -> Kind {
+    Kind { name, dialects, base_url: Some(base_url), auth: Auth::Bearer, key_variable: Some(key_variable), key_needed: true, claims }
 }
 
 /// A server of one's own that speaks OpenAI's dialect and mostly wants no key.
-const fn local(name: &'static str, base_url: &'static str, key_variable: Option<&'static str>) -> Kind {
-    Kind { name, dialect: Dialect::OpenAiChat, base_url: Some(base_url), auth: Auth::Bearer, key_variable, key_needed: false, claims: &[] }
+const fn local(name: &'static str, dialects: &'static [Dialect], base_url: &'static str, key_variable: Option<&'static str>) -> Kind {
+    Kind { name, dialects, base_url: Some(base_url), auth: Auth::Bearer, key_variable, key_needed: false, claims: &[] }
 }
 
 /// The kind of this name.
@@ -248,8 +274,8 @@ const TRAITS: &[Row] = &[
     },
     Row { kinds: OPENAI, models: &["gpt-5-chat*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
     Row { kinds: OPENAI, models: &["o1-mini*", "o1-preview*"], facts: &[Fact::DeveloperRole(false)] },
-    // Its recorded streams close after the finish reason, without `[DONE]`.
-    Row { kinds: &["perplexity"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
+    // Their streams close after the finish reason: Gemini's and Bedrock's grammar has no end mark, Perplexity's recordings no `[DONE]`.
+    Row { kinds: &["perplexity", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
     // OpenAI-compatible vendors and servers: `system` is what all of them understand.
     Row {
         kinds: &[

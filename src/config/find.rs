@@ -6,7 +6,7 @@ use crate::base::{Fault, FaultKind};
 
 use super::locate::nearest;
 use super::values::matches;
-use super::{Model, Policy, Provider, RetryPolicy, Target, Timeouts, catalog};
+use super::{Model, Policy, Provider, RetryPolicy, Target, Timeouts};
 
 impl Policy {
     /// The model that `asked` means: an alias, or `provider/model`, or a bare name that exactly one provider claims.
@@ -63,8 +63,7 @@ fn ambiguous<'p>(asked: &str, claimants: impl Iterator<Item = &'p Arc<Provider>>
 }
 
 fn implicit(asked: &str, provider: &Arc<Provider>, model: &str) -> Model {
-    let traits = catalog::traits(&provider.kind, model);
-    let target = Target { provider: Arc::clone(provider), model: model.to_owned(), traits };
+    let target = Target::new(Arc::clone(provider), model.to_owned());
     Model { name: asked.to_owned(), targets: vec![target], retry: RetryPolicy::default(), timeout: Timeouts::default(), strict: false }
 }
 

@@ -21,6 +21,7 @@ pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use render::render;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -174,8 +175,8 @@ pub struct Provider {
     pub name: String,
     /// What its `kind` was (`openai`, `mistral`, …): the `gen_ai.provider.name`.
     pub kind: String,
-    /// What it speaks.
-    pub dialect: Dialect,
+    /// What it speaks, where a model of it speaks nothing else: the first is asked by callers of a dialect that is not among them.
+    pub dialects: Cow<'static, [Dialect]>,
     /// Where it is.
     pub place: Place,
     /// Its credential, as the header that carries it; marked sensitive.
@@ -186,6 +187,13 @@ pub struct Provider {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Bare model names that this provider claims, as patterns with `*` (`gpt-*`). Empty: none.
     pub claims: Vec<String>,
+}
+
+impl Provider {
+    /// The dialect that it is asked in where a caller's own does not decide.
+    pub fn dialect(&self) -> Dialect {
+        self.dialects.first().copied().unwrap_or(Dialect::OpenAiChat)
+    }
 }
 
 /// Where a provider is.
@@ -265,8 +273,27 @@ pub struct Target {
     pub provider: Arc<Provider>,
     /// Its name there.
     pub model: String,
+    /// What it speaks, the preferred first; never empty.
+    pub dialects: Cow<'static, [Dialect]>,
     /// What is known of it.
     pub traits: ModelTraits,
+}
+
+impl Target {
+    /// A provider's model, with what the catalogue knows of it.
+    pub fn new(provider: Arc<Provider>, model: String) -> Self {
+        let traits = catalog::traits(&provider.kind, &model);
+        let dialects = catalog::speaks(&provider.kind, &model).map_or_else(|| provider.dialects.clone(), Cow::Borrowed);
+        Self { provider, model, dialects, traits }
+    }
+
+    /// The dialect in which a caller of `caller` is served: its own where the target speaks it.
+    pub fn dialect(&self, caller: Dialect) -> Dialect {
+        match self.dialects.contains(&caller) {
+            true => caller,
+            false => self.dialects.first().copied().unwrap_or(Dialect::OpenAiChat),
+        }
+    }
 }
 
 /// How often to try.

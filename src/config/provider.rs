@@ -1,5 +1,6 @@
 //! The providers' tables: where each is, what it speaks, how it is paid.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
@@ -67,7 +68,7 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
     };
     let kind = kind?;
     let claims = claims.unwrap_or_else(|| kind.claims.iter().map(|&claim| claim.to_owned()).collect());
-    let (name, kind_name, dialect) = (name.to_owned(), kind.name.to_owned(), kind.dialect);
+    let (name, kind_name, dialects) = (name.to_owned(), kind.name.to_owned(), Cow::Borrowed(kind.dialects));
     let Some(base_url) = base_url else {
         for key in ["api_key", "base_url", "headers", "ca_file", "http_version"].into_iter().filter(|key| table.has(key)) {
             reading.fault(&table.spot(key), "has no use: echo answers inside this process (leave it out)");
@@ -75,7 +76,7 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
         return Some(Provider {
             name,
             kind: kind_name,
-            dialect,
+            dialects,
             place: Place::Echo,
             credential: None,
             secret: None,
@@ -86,7 +87,7 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
     let (credential, secret) = credential(reading, &table, kind).unzip();
     let headers = headers(reading, &table);
     let place = Place::Http(Box::new(site(reading, &table, base_url)?));
-    Some(Provider { name, kind: kind_name, dialect, place, credential, secret, headers, claims })
+    Some(Provider { name, kind: kind_name, dialects, place, credential, secret, headers, claims })
 }
 
 fn kind(reading: &Reading<'_>, table: &Table<'_, '_>, name: &str) -> Option<&'static Kind> {

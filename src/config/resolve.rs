@@ -11,7 +11,7 @@ use super::file::{Reading, Table, Text};
 use super::load::Rejected;
 use super::locate::Finding;
 use super::provider::Providers;
-use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, RetryPolicy, Target, Timeouts, catalog, values};
+use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, RetryPolicy, Target, Timeouts, values};
 
 /// The keys of each table.
 pub(super) mod keys {
@@ -196,8 +196,7 @@ fn targets(reading: &Reading<'_>, model: &Table<'_, '_>, providers: &Providers<'
         let provider = table.name("provider").and_then(|name| providers.find(reading, &name));
         let model = table.name("model")?.value;
         let provider = provider?;
-        let traits = catalog::traits(&provider.kind, &model);
-        Some(Target { provider, model, traits })
+        Some(Target::new(provider, model))
     };
     tables.unwrap_or_default().iter().filter_map(target).collect()
 }

@@ -674,7 +674,7 @@ fn every_kind_of_the_catalogue_works_with_a_key_alone() {
     for kind in catalog::KINDS.iter().filter(|kind| kind.base_url.is_some()) {
         let config = loaded(&format!("[providers.p]\nkind = {:?}\napi_key = \"k\"\n", kind.name));
         let provider = &config.policy.providers[0];
-        assert_eq!((provider.kind.as_str(), provider.dialect), (kind.name, kind.dialect));
+        assert_eq!((provider.kind.as_str(), &*provider.dialects), (kind.name, kind.dialects));
         assert!(!site_of(provider).path_prefix.is_empty() || kind.name == "perplexity");
         assert_eq!(catalog::claims(kind.name), provider.claims);
     }

@@ -4,14 +4,20 @@
 //! [`ModelTraits`]. Adding a dialect is one folder and one line in [`codec`].
 
 pub mod anthropic;
+pub mod bedrock;
+pub mod gemini;
 mod notes;
 pub mod openai_chat;
+pub mod openai_responses;
 
-use http::StatusCode;
+use std::borrow::Cow;
+
+use http::{HeaderMap, StatusCode};
 
 pub use notes::{Losses, Notes, ToolNames};
 
 use crate::base::Fault;
+use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
 use crate::base::sse::Frame;
 use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Usage};
@@ -20,7 +26,10 @@ use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Re
 pub fn codec(dialect: Dialect) -> &'static dyn Codec {
     match dialect {
         Dialect::OpenAiChat => &openai_chat::OpenAiChat,
+        Dialect::OpenAiResponses => &openai_responses::OpenAiResponses,
         Dialect::Anthropic => &anthropic::Anthropic,
+        Dialect::Gemini => &gemini::Gemini,
+        Dialect::Bedrock => &bedrock::Bedrock,
     }
 }
 
@@ -29,8 +38,27 @@ pub trait Codec: Sync {
     /// Which dialect this is.
     fn dialect(&self) -> Dialect;
 
-    /// The path of an operation behind the provider's base URL, `None` where the dialect has none.
-    fn path(&self, operation: Operation) -> Option<&'static str>;
+    /// The path of an operation behind the provider's base URL, `None` where the dialect has none. Some dialects name
+    /// the model in it, percent-encoded where a path needs it, and whether the answer is a stream.
+    fn path(&self, operation: Operation, model: &str, stream: bool) -> Option<Cow<'static, str>>;
+
+    /// The query that a streamed request wants (`alt=sse`), for a caller of another dialect.
+    fn stream_query(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// How its streams are cut, when this gateway asks for one.
+    fn framing(&self) -> Framing {
+        Framing::Sse
+    }
+
+    /// The header in which its SDKs look for the request's id.
+    fn request_id_header(&self) -> &'static str;
+
+    /// The header that tells a fault's type beside the body, where the dialect has one.
+    fn error_header(&self, _: &Fault) -> Option<(&'static str, &'static str)> {
+        None
+    }
 
     /// Headers that a provider of this dialect wants and a caller of another does not send.
     fn default_headers(&self) -> &'static [(&'static str, &'static str)] {
@@ -41,7 +69,8 @@ pub trait Codec: Sync {
     /// upstream would take it for the member itself.
     fn known_members(&self) -> &'static [&'static str];
 
-    /// Reads a chat request. The body is valid JSON, so errors are about types and meaning.
+    /// Reads a chat request. The body is valid JSON, so errors are about types and meaning. Where the path names the model
+    /// and the stream, the caller of this function sets [`Request::model`] and [`Request::stream`].
     ///
     /// # Errors
     /// A fault of the caller's, with `param` naming the member (`messages[2].content`), the expected type and what was found.
@@ -77,7 +106,7 @@ pub trait Codec: Sync {
     fn observe_answer(&self, body: &[u8]) -> Result<Observed, Fault>;
 
     /// Reads an error answer: `status` is not 2xx, the body may be anything.
-    fn decode_error(&self, status: StatusCode, body: &[u8]) -> Fault;
+    fn decode_error(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault;
 
     /// The status that this dialect's SDKs expect for a fault.
     fn error_status(&self, fault: &Fault) -> StatusCode;
@@ -85,8 +114,14 @@ pub trait Codec: Sync {
     /// Writes an error body.
     fn encode_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>);
 
-    /// Writes the error event that ends a broken stream, complete with its blank line. Never an end mark.
-    fn encode_stream_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>);
+    /// Writes the error event that ends a broken stream of this framing, complete with its blank line. Never an end
+    /// mark, but for the bracket of a JSON array, whose elements `begun` tells of.
+    fn encode_stream_error(&self, fault: &Fault, id: ExchangeId, framing: Framing, begun: bool, out: &mut Vec<u8>);
+
+    /// Writes the answer to a question for the number of input tokens; `false` where the dialect has no such question.
+    fn encode_token_count(&self, _tokens: u64, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 
     /// A reader of one streamed answer.
     fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
@@ -130,6 +165,8 @@ pub struct Reply {
     pub input_tokens_estimate: u64,
     /// Tool names as the caller knows them.
     pub tools: ToolNames,
+    /// How the caller's stream is cut.
+    pub framing: Framing,
 }
 
 /// What accounting reads from an answer that passes unchanged.

@@ -6,6 +6,7 @@
 
 mod answer;
 mod event;
+pub mod proof;
 mod request;
 mod text;
 
@@ -22,19 +23,28 @@ pub use text::{Number, Text};
 pub enum Dialect {
     /// OpenAI Chat Completions (and the embeddings and models endpoints beside it).
     OpenAiChat,
+    /// OpenAI Responses.
+    OpenAiResponses,
     /// Anthropic Messages.
     Anthropic,
+    /// Gemini `generateContent`.
+    Gemini,
+    /// Amazon Bedrock Converse.
+    Bedrock,
 }
 
 impl Dialect {
     /// Every dialect, for laws over all pairs.
-    pub const ALL: [Self; 2] = [Self::OpenAiChat, Self::Anthropic];
+    pub const ALL: [Self; 5] = [Self::OpenAiChat, Self::OpenAiResponses, Self::Anthropic, Self::Gemini, Self::Bedrock];
 
     /// The name in logs, metrics and messages.
     pub fn label(self) -> &'static str {
         match self {
             Self::OpenAiChat => "openai_chat",
+            Self::OpenAiResponses => "openai_responses",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 }

@@ -121,10 +121,11 @@ pub enum Part<'a> {
     Reasoning {
         /// The readable thinking; may be empty where only the signature is told.
         text: Text<'a>,
-        /// The provider's proof that the thinking is its own.
+        /// The provider's proof that the thinking is its own: see [`super::proof`]. Where the text is empty it belongs to
+        /// the part that follows (Gemini signs a tool call or a text).
         signature: Option<Text<'a>>,
     },
-    /// Thinking that only the provider can read.
+    /// Thinking that only the provider can read: a proof without words, see [`super::proof`].
     RedactedReasoning(Text<'a>),
     /// The model asks for a tool.
     ToolCall {
@@ -188,6 +189,8 @@ pub enum MediaKind {
     Audio,
     /// A text document or PDF.
     Document,
+    /// A film.
+    Video,
 }
 
 /// A medium and where its bytes are.

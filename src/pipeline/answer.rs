@@ -10,6 +10,7 @@ use http_body::Body as _;
 use super::held::Hold;
 use super::ingress::no_room;
 use crate::base::body::Body;
+use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Secret};
 use crate::dialect::{Losses, codec};
@@ -149,26 +150,26 @@ pub(super) fn remove_where(headers: &mut HeaderMap, wanted: impl Fn(&HeaderName)
 }
 
 /// Headers of an answer that was written anew in `caller`'s dialect: the provider's own id stays findable.
-pub(super) fn translated_answer_headers(provider: &HeaderMap, caller: Dialect, id: ExchangeId, stream: bool) -> HeaderMap {
+pub(super) fn translated_answer_headers(provider: &HeaderMap, caller: Dialect, id: ExchangeId, stream: Option<Framing>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(12);
-    let content_type = if stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let content_type = stream.map_or("application/json", Framing::content_type);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if stream {
+    if stream.is_some() {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
-    if let Some(theirs) = provider.get("x-request-id").or_else(|| provider.get("request-id")) {
+    if let Some(theirs) = REQUEST_IDS.iter().find_map(|name| provider.get(*name)) {
         headers.insert(HeaderName::from_static("x-upstream-request-id"), theirs.clone());
     }
     insert_request_id(&mut headers, caller, id);
     headers
 }
 
+/// Where the vendors tell their own id of a request.
+const REQUEST_IDS: [&str; 4] = ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id"];
+
 /// The header in which the dialect's SDK looks for the request's id.
 fn insert_request_id(headers: &mut HeaderMap, caller: Dialect, id: ExchangeId) {
-    let name = match caller {
-        Dialect::OpenAiChat => "x-request-id",
-        Dialect::Anthropic => "request-id",
-    };
+    let name = codec(caller).request_id_header();
     if let Ok(value) = HeaderValue::from_str(&format!("req_{id}")) {
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -189,6 +190,9 @@ pub(super) fn refuse(refusal: Refusal, caller: Dialect, told: &Told<'_>) -> Resp
             let mut headers = HeaderMap::with_capacity(8);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             insert_request_id(&mut headers, caller, told.id);
+            if let Some((name, value)) = codec.error_header(&fault) {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
             if !fault.kind.may_pass() {
                 headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
             }
@@ -229,7 +233,7 @@ pub(super) fn refusal(
             *value = HeaderValue::from_maybe_shared(clean).unwrap_or(HeaderValue::from_static("[redacted]"));
         }
     }
-    let mut fault = codec(provider).decode_error(status, &body);
+    let mut fault = codec(provider).decode_error(status, &headers, &body);
     fault.status = Some(status.as_u16());
     fault.retry_after = fault.retry_after.or_else(|| retry_after(&headers));
     let raw = (provider == caller).then_some((status, headers, body));

@@ -18,6 +18,7 @@ use super::relay::{Parts, Patience, Relay};
 use super::snapshot::{Route, RouteTarget};
 use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
+use crate::base::framing::Framing;
 use crate::base::{Fault, FaultKind, Retry};
 use crate::config::{Place, Target};
 use crate::dialect::{Losses, Reply, codec};
@@ -81,7 +82,11 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
             Ok(good) => {
                 names.meters.attempt_succeeded(meters, call.endpoint.operation);
                 if !good.losses.is_empty() {
-                    meters.losses(call.endpoint.dialect.label(), targets[index].provider.dialect.label(), good.losses.names().len());
+                    meters.losses(
+                        call.endpoint.dialect.label(),
+                        targets[index].dialect(call.endpoint.dialect).label(),
+                        good.losses.names().len(),
+                    );
                 }
                 return Ok(good);
             }
@@ -188,11 +193,12 @@ async fn ask(
     let mut hold = line.shared.stores.held.open();
     if !head.status.is_success() {
         let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
-        let (provider, caller) = (target.provider.dialect, call.endpoint.dialect);
+        let (provider, caller) = (prepared.dialect, call.endpoint.dialect);
         return Err(answer::refusal(provider, caller, head.status, head.headers, body, target.provider.secret.as_ref()));
     }
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_stream = content_type.starts_with("text/event-stream");
+    // A JSON array is told from one answer by what was asked for only.
+    let is_stream = prepared.framing.fits(content_type) && (call.stream || prepared.framing != Framing::JsonArray);
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(unlike(target, "a compressed answer that was not asked for").into());
     }
@@ -201,7 +207,7 @@ async fn ask(
         (true, false) => {
             // An error under status 200, or a page of something else.
             let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
-            let told = codec(target.provider.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
+            let told = codec(prepared.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
             Err(told.unwrap_or_else(|| unlike(target, &format!("`{content_type}` where an event stream was asked for"))).into())
         }
         (false, true) => Err(unlike(target, "an event stream where one answer was asked for").into()),
@@ -244,7 +250,7 @@ async fn understand(
     due: Instant,
     record: &mut Record,
 ) -> Result<Good, Refusal> {
-    let (provider, caller) = (codec(target.provider.dialect), codec(call.endpoint.dialect));
+    let (provider, caller) = (codec(prepared.dialect), codec(call.endpoint.dialect));
     let mut headers = answered.headers;
     let mut notes = prepared.notes;
     let reply = || Reply {
@@ -254,6 +260,7 @@ async fn understand(
         stream_usage: call.stream_usage,
         input_tokens_estimate: super::account::tokens_of_bytes(call.body.len() as u64),
         tools: notes.tools.clone(),
+        framing: call.endpoint.framing,
     };
     match answered.body {
         AnsweredBody::Whole(body, hold) if !prepared.translated => {
@@ -279,7 +286,7 @@ async fn understand(
             if !hold.set(out.len()) {
                 return Err(super::ingress::no_room().into());
             }
-            let headers = answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, false);
+            let headers = answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, None);
             Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: notes.losses })
         }
         AnsweredBody::Stream(body) => {
@@ -293,6 +300,7 @@ async fn understand(
                 provider,
                 caller,
                 mode,
+                framing: prepared.framing,
                 id: record.id,
                 secret: target.provider.secret.clone(),
                 patience,
@@ -312,7 +320,7 @@ async fn understand(
             call.body = Bytes::new();
             let _given_back = call.hold.set(0);
             let headers = if prepared.translated {
-                answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, true)
+                answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, Some(call.endpoint.framing))
             } else {
                 answer::keep_answer_headers(&mut headers);
                 headers

@@ -1,5 +1,6 @@
 //! From an HTTP request to a call: which dialect and operation, a bounded body, its top-level members.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +10,7 @@ use http::request::Parts;
 use http_body::Body;
 
 use super::held::Hold;
+use crate::base::framing::Framing;
 use crate::base::json::{Envelope, Raw};
 use crate::base::{Fault, FaultKind};
 use crate::config::Bounds;
@@ -16,12 +18,25 @@ use crate::dialect::codec;
 use crate::ir::{Dialect, Operation};
 
 /// What a path and method ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
     /// What the app speaks.
     pub dialect: Dialect,
     /// What it wants.
     pub operation: Operation,
+    /// The model, where the path names it.
+    pub model: Option<String>,
+    /// Whether a stream is wanted, where the path says it.
+    pub stream: Option<bool>,
+    /// How the app's stream is cut.
+    pub framing: Framing,
+}
+
+impl Endpoint {
+    /// An endpoint whose body says the rest.
+    fn new(dialect: Dialect, operation: Operation) -> Self {
+        Self { dialect, operation, model: None, stream: None, framing: codec(dialect).framing() }
+    }
 }
 
 /// A request with a body, understood as far as every exchange must be.
@@ -54,10 +69,10 @@ pub(super) struct Call {
 /// No such path, or not by this method.
 pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Fault> {
     let path = head.uri.path();
-    let Some((dialect, operation, method)) = known(head) else {
+    let Some((endpoint, method)) = known(head) else {
         let text = format!(
-            "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/embeddings, /v1/messages, \
-             /v1/messages/count_tokens and GET /v1/models."
+            "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, \
+             /v1/messages/count_tokens, /v1beta/models/MODEL:generateContent, /model/ID/converse and GET /v1/models."
         );
         return Err(Fault::caller(FaultKind::NotFound, text));
     };
@@ -65,33 +80,76 @@ pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Fault> {
         let text = format!("{path} is asked with {method}, not {}.", head.method);
         return Err(Fault::caller(FaultKind::MethodNotAllowed, text));
     }
-    Ok(Endpoint { dialect, operation })
+    Ok(endpoint)
 }
 
 /// The method that a path is asked with, for the `Allow` of a refusal.
 pub(super) fn allowed(head: &Parts) -> Option<HeaderValue> {
-    known(head).and_then(|(_, _, method)| HeaderValue::from_str(method.as_str()).ok())
+    known(head).and_then(|(_, method)| HeaderValue::from_str(method.as_str()).ok())
 }
 
-fn known(head: &Parts) -> Option<(Dialect, Operation, Method)> {
+fn known(head: &Parts) -> Option<(Endpoint, Method)> {
+    if let Some(endpoint) = named_in_path(head) {
+        return Some((endpoint, Method::POST));
+    }
     // An SDK may have been given the base URL with or without `/v1`, and with a trailing slash.
     let trimmed = head.uri.path().trim_end_matches('/');
     let short = trimmed.strip_prefix("/v1").filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(trimmed);
-    Some(match short {
+    let (dialect, operation, method) = match short {
         "/chat/completions" => (Dialect::OpenAiChat, Operation::Chat, Method::POST),
+        "/responses" => (Dialect::OpenAiResponses, Operation::Chat, Method::POST),
+        "/responses/input_tokens" => (Dialect::OpenAiResponses, Operation::CountTokens, Method::POST),
         "/embeddings" => (Dialect::OpenAiChat, Operation::Embeddings, Method::POST),
         "/messages" => (Dialect::Anthropic, Operation::Chat, Method::POST),
         "/messages/count_tokens" => (Dialect::Anthropic, Operation::CountTokens, Method::POST),
+        "/v1beta/models" => (Dialect::Gemini, Operation::Models, Method::GET),
         _ if short == "/models" || short.starts_with("/models/") => (likely_dialect(head), Operation::Models, Method::GET),
+        _ if short.starts_with("/v1beta/models/") => (Dialect::Gemini, Operation::Models, Method::GET),
         _ => return None,
-    })
+    };
+    Some((Endpoint::new(dialect, operation), method))
+}
+
+/// The endpoints whose path names the model: `…/models/MODEL:METHOD` (Gemini; Vertex with its project before it), and
+/// `/model/ID/converse` (Bedrock).
+fn named_in_path(head: &Parts) -> Option<Endpoint> {
+    let path = head.uri.path().trim_end_matches('/');
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
+    if let Some(rest) = path.strip_prefix("/model/") {
+        let (model, operation, stream) = match rest.rsplit_once('/')? {
+            (model, "converse") => (model, Operation::Chat, false),
+            (model, "converse-stream") => (model, Operation::Chat, true),
+            _ => return None,
+        };
+        let endpoint = Endpoint::new(Dialect::Bedrock, operation);
+        return Some(Endpoint { model: decoded(model), stream: Some(stream), ..endpoint });
+    }
+    let (before, method) = path.rsplit_once(':')?;
+    let (_, model) = before.split_once("/models/")?;
+    let (operation, stream) = match method {
+        "generateContent" => (Operation::Chat, false),
+        "streamGenerateContent" => (Operation::Chat, true),
+        "countTokens" => (Operation::CountTokens, false),
+        "embedContent" | "batchEmbedContents" => (Operation::Embeddings, false),
+        _ => return None,
+    };
+    let sse = head.uri.query().is_some_and(|query| query.split('&').any(|part| part == "alt=sse"));
+    let framing = if sse { Framing::Sse } else { Framing::JsonArray };
+    Some(Endpoint { model: decoded(model), stream: Some(stream), framing, ..Endpoint::new(Dialect::Gemini, operation) })
 }
 
 /// The dialect in which a caller can read an error before the endpoint is known.
 pub(super) fn likely_dialect(head: &Parts) -> Dialect {
     let anthropic =
         head.headers.contains_key("anthropic-version") || head.headers.contains_key("x-api-key") || head.uri.path().contains("/messages");
-    if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat }
+    let path = head.uri.path();
+    match () {
+        () if path.starts_with("/model/") => Dialect::Bedrock,
+        () if path.starts_with("/v1beta") || head.headers.contains_key("x-goog-api-key") => Dialect::Gemini,
+        () if anthropic => Dialect::Anthropic,
+        () if path.contains("/responses") => Dialect::OpenAiResponses,
+        () => Dialect::OpenAiChat,
+    }
 }
 
 /// Reads the body and its top-level members.
@@ -112,12 +170,14 @@ where
         return Err(Fault::bad_request(format!("`{wrong}` must be spelt `{right}`: member names are case-sensitive.")).at(wrong));
     }
     let model = match member("model") {
+        _ if endpoint.model.is_some() => Cow::Owned(endpoint.model.clone().unwrap_or_default()),
         Some(value) => value
             .string()
             .ok_or_else(|| Fault::bad_request(format!("`model` must be a string, found {}.", kind_name(value))).at("model"))?,
         None => return Err(Fault::bad_request("`model` is missing: name an alias of this Outrider, or provider/model.").at("model")),
     };
     let stream = match member("stream") {
+        _ if endpoint.stream.is_some() => endpoint.stream.unwrap_or_default(),
         None => false,
         Some(value) if value.is_null() => false,
         Some(value) => value
@@ -126,13 +186,19 @@ where
     };
     let stream_usage = match endpoint.dialect {
         Dialect::OpenAiChat => asks_usage(member("stream_options"))?,
-        Dialect::Anthropic => true,
+        Dialect::OpenAiResponses | Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock => true,
     };
     let model = model.into_owned();
     let timeout = timeout(&head.headers)?;
-    let query = head.uri.query().map(str::to_owned);
+    let query = head.uri.query().and_then(without_key);
     keep_forwardable(&mut head.headers);
     Ok(Call { endpoint, headers: head.headers, query, envelope, model, stream, stream_usage, timeout, hold, body })
+}
+
+/// The query without Google's `key`, which is a credential. `None` where nothing is left.
+fn without_key(query: &str) -> Option<String> {
+    let kept: Vec<_> = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("key=")).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
 }
 
 /// Whether `stream_options` asks for the usage. Another type than an object is refused here, since the patch that asks for

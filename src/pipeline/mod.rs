@@ -87,13 +87,14 @@ impl Pipeline {
         };
         account.record.operation = Some(endpoint.operation);
         account.record.dialect = Some(endpoint.dialect);
+        let dialect = endpoint.dialect;
         let exchanged = match endpoint.operation {
             Operation::Models => Box::pin(models::list(self, &snapshot, &head)).await.map_err(Refusal::from),
             _ => self.exchange(endpoint, head, body, &snapshot, &mut account).await,
         };
         match exchanged {
             Ok(good) => self.answered(good, account, &snapshot),
-            Err(refusal) => self.refused(refusal, endpoint.dialect, account, &snapshot),
+            Err(refusal) => self.refused(refusal, dialect, account, &snapshot),
         }
     }
 

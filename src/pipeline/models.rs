@@ -19,7 +19,7 @@ use super::{Pipeline, answer, outbound};
 use crate::base::clock::{self, Instant};
 use crate::base::json::{self, Object, Raw};
 use crate::base::{Fault, FaultKind};
-use crate::config::{Place, Provider};
+use crate::config::{Place, Provider, Target};
 use crate::dialect::{Losses, codec};
 use crate::ir::{Operation, Part, Request as ChatRequest, Tool};
 
@@ -132,15 +132,15 @@ async fn listing(line: &Pipeline, provider: &Provider) -> Arc<[ListedModel]> {
 }
 
 async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>, Fault> {
-    let codec = codec(provider.dialect);
+    let codec = codec(provider.dialect());
     let site = match &provider.place {
         Place::Echo => return Ok(Arc::from([ListedModel { id: "echo".into(), created: 0, display_name: "Echo".into() }])),
         Place::Http(site) => site,
     };
-    let Some(path) = codec.path(Operation::Models) else { return Ok(Arc::from([])) };
+    let Some(path) = codec.path(Operation::Models, "", false) else { return Ok(Arc::from([])) };
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = outbound::target_uri(site, path, None)?;
+    *request.uri_mut() = outbound::target_uri(site, &path, None)?;
     let headers = request.headers_mut();
     for (name, value) in codec.default_headers() {
         headers.insert(*name, HeaderValue::from_static(value));
@@ -217,7 +217,11 @@ pub(super) fn count_tokens_here(call: &Call, route: &Route) -> Result<Option<Goo
         return Ok(None);
     }
     let first = route.model.targets.first();
-    if first.is_some_and(|target| codec(target.provider.dialect).path(Operation::CountTokens).is_some()) {
+    let native = |target: &Target| {
+        let dialect = target.dialect(call.endpoint.dialect);
+        dialect == call.endpoint.dialect && codec(dialect).path(Operation::CountTokens, &target.model, false).is_some()
+    };
+    if first.is_some_and(native) {
         return Ok(None);
     }
     // The endpoint takes the request of a message without its bound.
@@ -229,10 +233,13 @@ pub(super) fn count_tokens_here(call: &Call, route: &Route) -> Result<Option<Goo
             vec![json::Patch { span: call.envelope.open..call.envelope.open, with: Bytes::from_static(br#""max_tokens":1,"#) }],
         )
     };
-    let request = codec(call.endpoint.dialect).decode_request(&with_bound)?;
-    let mut body = Vec::with_capacity(32);
-    json::object(&mut body, |out| out.u64("input_tokens", estimate_input_tokens(&request)));
-    Ok(Some(made_here(body)))
+    let caller = codec(call.endpoint.dialect);
+    let request = caller.decode_request(&with_bound)?;
+    let mut body = Vec::with_capacity(64);
+    match caller.encode_token_count(estimate_input_tokens(&request), &mut body) {
+        true => Ok(Some(made_here(body))),
+        false => Err(Fault::internal("a dialect without an answer to count_tokens was asked for one")),
+    }
 }
 
 /// About four bytes of text a token, a flat share for each turn and medium.

@@ -6,6 +6,7 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 
 use super::ingress::Call;
+use crate::base::framing::Framing;
 use crate::base::json::{self, Patch, Raw};
 use crate::base::{Fault, FaultKind, Origin};
 use crate::config::{Model, Place, Site, Target};
@@ -18,7 +19,11 @@ pub(super) struct Prepared {
     pub body: Bytes,
     /// What the translation left behind; empty where nothing was translated.
     pub notes: Notes,
-    /// Whether the answer comes in another dialect than the caller's.
+    /// What the target is asked in.
+    pub dialect: Dialect,
+    /// How its stream is cut.
+    pub framing: Framing,
+    /// Whether that is another dialect than the caller's.
     pub translated: bool,
     /// Whether we asked for a usage event that the caller did not ask for.
     pub withhold_usage: bool,
@@ -29,7 +34,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// The target's dialect cannot carry the request, or `strict` forbids what it would lose.
 pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Prepared, Fault> {
-    let dialect = target.provider.dialect;
+    let dialect = target.dialect(call.endpoint.dialect);
     if dialect == call.endpoint.dialect {
         let mut patches = Vec::new();
         if target.model != call.model
@@ -45,7 +50,8 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
             patches.push(ask_for_usage(call));
         }
         let body = json::splice(&call.body, patches);
-        return Ok(Prepared { body, notes: Notes::default(), translated: false, withhold_usage });
+        let framing = call.endpoint.framing;
+        return Ok(Prepared { body, notes: Notes::default(), dialect, framing, translated: false, withhold_usage });
     }
     if call.endpoint.operation != Operation::Chat {
         let text = format!(
@@ -55,16 +61,20 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         );
         return Err(Fault::unsupported("model", text).retry(crate::base::Retry::OtherTarget));
     }
-    let request = codec(call.endpoint.dialect).decode_request(&call.body)?;
+    let mut request = codec(call.endpoint.dialect).decode_request(&call.body)?;
+    if let Some(stream) = call.endpoint.stream {
+        request.stream = stream;
+    }
     let mut notes = Notes::default();
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
+    let framing = codec(dialect).framing();
     codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
     if model.strict
         && let Some(lost) = notes.losses.names().first()
     {
         return Err(refuse_loss(lost, &notes.losses, target));
     }
-    Ok(Prepared { body: body.into(), notes, translated: true, withhold_usage: false })
+    Ok(Prepared { body: body.into(), notes, dialect, framing, translated: true, withhold_usage: false })
 }
 
 fn refuse_loss(first: &str, losses: &Losses, target: &Target) -> Fault {
@@ -104,14 +114,17 @@ fn ask_for_usage(call: &Call) -> Patch {
 /// # Errors
 /// The operation has no path in the target's dialect.
 pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Full<Bytes>>, Fault> {
-    let codec = codec(target.provider.dialect);
-    let Some(path) = codec.path(call.endpoint.operation) else {
+    let codec = codec(prepared.dialect);
+    let Some(path) = codec.path(call.endpoint.operation, &target.model, call.stream) else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
         return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(crate::base::Retry::OtherTarget));
     };
-    let query = if prepared.translated { None } else { call.query.as_deref() };
+    let query = match prepared.translated {
+        true => codec.stream_query().filter(|_| call.stream),
+        false => call.query.as_deref(),
+    };
     let uri = match &target.provider.place {
-        Place::Http(site) => target_uri(site, path, query)?,
+        Place::Http(site) => target_uri(site, &path, query)?,
         Place::Echo => Uri::from_static("/"),
     };
     let mut headers = if prepared.translated { translated_headers(&call.headers) } else { call.headers.clone() };
@@ -119,7 +132,7 @@ pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Resu
     // What is read for accounting must be readable.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if prepared.translated {
-        let accept = if call.stream { "text/event-stream" } else { "application/json" };
+        let accept = if call.stream { prepared.framing.accept() } else { "application/json" };
         headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
     }
     for (name, value) in codec.default_headers() {

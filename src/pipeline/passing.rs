@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::answer::{redact, redact_fault};
 use crate::base::clock::{self, Instant};
+use crate::base::framing::Framing;
 use crate::base::sse::Frame;
 use crate::base::{Fault, Secret};
 use crate::dialect::{StreamDecoder, StreamEncoder};
@@ -82,6 +83,7 @@ pub(super) fn pass(
     out: &mut Out,
     state: &mut State,
     secret: Option<&Secret>,
+    framing: Framing,
     meters: &Meters,
 ) -> Result<(), Fault> {
     let mut only_usage = false;
@@ -124,7 +126,14 @@ pub(super) fn pass(
             }
         }
         Mode::Forward { withhold_usage: true } if only_usage => {}
-        Mode::Forward { .. } if told_fault => out.push(redact(frame.raw, secret)),
+        Mode::Forward { .. } if told_fault => {
+            let clean = redact(frame.raw.clone(), secret);
+            match seen.fault.take_if(|_| framing == Framing::EventStream && clean != frame.raw) {
+                // A message with a checksum cannot be mended: it is written anew.
+                Some(fault) => return Err(fault),
+                None => out.push(clean),
+            }
+        }
         Mode::Forward { .. } => out.push(frame.raw),
     }
     Ok(())

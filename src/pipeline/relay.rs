@@ -20,8 +20,8 @@ use super::passing::{Mode, Out, Seen, State, pass};
 use crate::base::body::Cut;
 use crate::base::clock::{self, Instant};
 use crate::base::drain;
+use crate::base::framing::{FrameError, Framer, Framing};
 use crate::base::rng::ExchangeId;
-use crate::base::sse::Framer;
 use crate::base::{Fault, FaultKind, Origin, Secret};
 use crate::dialect::{Codec, StreamDecoder};
 use crate::ir::Event;
@@ -57,6 +57,7 @@ impl Patience {
 pub(super) struct Relay {
     upstream: AnswerBody,
     framer: Framer,
+    framing: Framing,
     decoder: Option<Box<dyn StreamDecoder>>,
     mode: Mode,
     /// The app's dialect, for an error event.
@@ -86,6 +87,8 @@ pub(super) struct Parts {
     pub caller: &'static dyn Codec,
     /// How frames become the app's bytes.
     pub mode: Mode,
+    /// How the provider's stream is cut; the app's too, where frames pass as they are.
+    pub framing: Framing,
     /// The exchange's id.
     pub id: ExchangeId,
     /// The provider's key, to be removed from what it echoes.
@@ -107,7 +110,8 @@ impl Relay {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             upstream: parts.upstream,
-            framer: Framer::new(parts.event_bytes_max),
+            framer: Framer::new(parts.framing, parts.event_bytes_max),
+            framing: parts.framing,
             decoder: Some(parts.provider.stream_decoder()),
             mode: parts.mode,
             caller: parts.caller,
@@ -180,15 +184,18 @@ impl Relay {
     }
 
     fn chunk(&mut self, chunk: Bytes) {
-        let Self { framer, decoder, mode, seen, out, state, secret, sinks, .. } = self;
+        let Self { framer, framing, decoder, mode, seen, out, state, secret, sinks, .. } = self;
         let mut failed = None;
         let pushed = framer.push(chunk, |frame| {
             if failed.is_none() && *state != State::Over {
-                failed = pass(frame, decoder, mode, seen, out, state, secret.as_ref(), &sinks.meters).err();
+                failed = pass(frame, decoder, mode, seen, out, state, secret.as_ref(), *framing, &sinks.meters).err();
             }
         });
-        if let Err(too_large) = pushed {
-            let text = format!("The provider sent a single event of more than {} bytes.", too_large.bytes_max);
+        if let Err(error) = pushed {
+            let text = match error {
+                FrameError::TooLarge(bytes_max) => format!("The provider sent a single event of more than {bytes_max} bytes."),
+                FrameError::Broken(what) => format!("The provider's stream cannot be read: {what}."),
+            };
             failed = Some(Fault::upstream(FaultKind::UpstreamProtocol, text));
         }
         if let Some(fault) = failed {
@@ -203,7 +210,7 @@ impl Relay {
     fn closed(&mut self) {
         let rest = self.framer.rest();
         match (self.state, rest) {
-            (State::Open, Some(rest)) if self.last_line_ends_it(&rest) => {
+            (State::Open, Some(rest)) if self.framing == Framing::Sse && self.last_line_ends_it(&rest) => {
                 if let Mode::Forward { .. } = self.mode {
                     self.out.push(rest);
                 }
@@ -239,7 +246,7 @@ impl Relay {
         let (seen, mode) = (&mut self.seen, &mut self.mode);
         let mut state = State::Open;
         let mut encoded = Vec::new();
-        let mut framer = Framer::new(framed.len());
+        let mut framer = Framer::new(Framing::Sse, framed.len());
         // The bound is the text's own length, and a frame that cannot be read is no end mark.
         let _within_bound = framer.push(framed.freeze(), |frame| {
             let _unreadable_is_no_end = decoder.decode(&frame, &mut |event| {
@@ -313,7 +320,7 @@ impl Relay {
         let mut event = Vec::new();
         match &mut self.mode {
             Mode::Translate(encoder) => encoder.encode(&Event::Fault(fault.clone()), &mut event),
-            Mode::Forward { .. } => self.caller.encode_stream_error(&fault, self.id, &mut event),
+            Mode::Forward { .. } => self.caller.encode_stream_error(&fault, self.id, self.framing, self.seen.frames > 0, &mut event),
         }
         self.out.push(event.into());
         self.seen.fault = Some(fault);

@@ -190,7 +190,7 @@ async fn the_other_dialect_keeps_the_facts() {
                 let world = World::new(ANY);
                 let (name, alias, caller_path) = match asking {
                     Dialect::OpenAiChat => ("anthropic", "to-anthropic", "/v1/chat/completions"),
-                    Dialect::Anthropic => ("openai", "to-openai", "/v1/messages"),
+                    _ => ("openai", "to-openai", "/v1/messages"),
                 };
                 let provider = world.always(name, script(answer));
                 let mut sent = request.request.clone().unwrap();

@@ -141,6 +141,7 @@ impl Writer<'_, '_> {
             MediaKind::Image => false,
             MediaKind::Document => true,
             MediaKind::Audio => return cannot("audio"),
+            MediaKind::Video => return cannot("video"),
         };
         block.string("type", if document { "document" } else { "image" });
         match &media.source {

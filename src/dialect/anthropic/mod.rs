@@ -19,10 +19,14 @@ mod tools;
 mod turns;
 mod wire;
 
-use http::StatusCode;
+use std::borrow::Cow;
+
+use http::{HeaderMap, StatusCode};
 
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
+use crate::base::framing::Framing;
+use crate::base::json;
 use crate::base::rng::ExchangeId;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
@@ -35,13 +39,18 @@ impl Codec for Anthropic {
         Dialect::Anthropic
     }
 
-    fn path(&self, operation: Operation) -> Option<&'static str> {
-        match operation {
-            Operation::Chat => Some("/messages"),
-            Operation::CountTokens => Some("/messages/count_tokens"),
-            Operation::Models => Some("/models"),
-            Operation::Embeddings => None,
-        }
+    fn path(&self, operation: Operation, _: &str, _: bool) -> Option<Cow<'static, str>> {
+        let path = match operation {
+            Operation::Chat => "/messages",
+            Operation::CountTokens => "/messages/count_tokens",
+            Operation::Models => "/models",
+            Operation::Embeddings => return None,
+        };
+        Some(path.into())
+    }
+
+    fn request_id_header(&self) -> &'static str {
+        "request-id"
     }
 
     fn default_headers(&self) -> &'static [(&'static str, &'static str)] {
@@ -104,7 +113,7 @@ impl Codec for Anthropic {
         answer::observe(body)
     }
 
-    fn decode_error(&self, status: StatusCode, body: &[u8]) -> Fault {
+    fn decode_error(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Fault {
         error::decode(status, body)
     }
 
@@ -116,8 +125,13 @@ impl Codec for Anthropic {
         error::encode(fault, id, out);
     }
 
-    fn encode_stream_error(&self, fault: &Fault, id: ExchangeId, out: &mut Vec<u8>) {
+    fn encode_stream_error(&self, fault: &Fault, id: ExchangeId, _: Framing, _: bool, out: &mut Vec<u8>) {
         error::encode_event(fault, id, out);
+    }
+
+    fn encode_token_count(&self, tokens: u64, out: &mut Vec<u8>) -> bool {
+        json::object(out, |o| o.u64("input_tokens", tokens));
+        true
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

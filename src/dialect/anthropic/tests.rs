@@ -20,6 +20,7 @@ fn reply() -> Reply {
         stream_usage: true,
         input_tokens_estimate: 7,
         tools: ToolNames::default(),
+        framing: crate::base::framing::Framing::Sse,
     }
 }
 

@@ -4,7 +4,7 @@ use super::decode::IN_CONTENT;
 use super::wire::is_blank;
 use crate::base::Fault;
 use crate::dialect::Losses;
-use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role};
+use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role, Text, proof};
 
 /// One turn: what consecutive messages of one speaker make together.
 pub(super) struct Turn<'r, 'a> {
@@ -105,15 +105,24 @@ fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Par
             false
         }
         Part::Refusal(text) => !is_blank(text),
-        Part::Reasoning { text, signature } if signature.as_ref().is_none_or(|s| s.is_empty()) => {
-            if !text.is_empty() {
+        Part::Reasoning { text, signature } if signature.as_ref().and_then(own_proof).is_none() => {
+            if !text.is_empty() || signature.as_ref().is_some_and(|s| !s.is_empty()) {
                 losses.add("messages[].reasoning");
             }
+            false
+        }
+        Part::RedactedReasoning(data) if own_proof(data).is_none() => {
+            losses.add("messages[].reasoning");
             false
         }
         _ => true,
     };
     message.parts.iter().filter(&mut keep).collect()
+}
+
+/// The proof, where it is Anthropic's: another's is refused together with the whole request.
+fn own_proof<'t>(proof: &'t Text<'_>) -> Option<Text<'t>> {
+    proof::claim(Dialect::Anthropic, proof)
 }
 
 /// Names what of a message, beside its parts, is not written.

@@ -9,10 +9,13 @@ mod tests;
 mod usage;
 mod wire;
 
-use http::StatusCode;
+use std::borrow::Cow;
+
+use http::{HeaderMap, StatusCode};
 
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
+use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
@@ -24,13 +27,18 @@ impl Codec for OpenAiChat {
         Dialect::OpenAiChat
     }
 
-    fn path(&self, operation: Operation) -> Option<&'static str> {
-        match operation {
-            Operation::Chat => Some("/chat/completions"),
-            Operation::Embeddings => Some("/embeddings"),
-            Operation::Models => Some("/models"),
-            Operation::CountTokens => None,
-        }
+    fn path(&self, operation: Operation, _: &str, _: bool) -> Option<Cow<'static, str>> {
+        let path = match operation {
+            Operation::Chat => "/chat/completions",
+            Operation::Embeddings => "/embeddings",
+            Operation::Models => "/models",
+            Operation::CountTokens => return None,
+        };
+        Some(path.into())
+    }
+
+    fn request_id_header(&self) -> &'static str {
+        "x-request-id"
     }
 
     fn known_members(&self) -> &'static [&'static str] {
@@ -88,7 +96,7 @@ impl Codec for OpenAiChat {
         answer::observe(body)
     }
 
-    fn decode_error(&self, status: StatusCode, body: &[u8]) -> Fault {
+    fn decode_error(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Fault {
         error::decode(status, body)
     }
 
@@ -100,7 +108,7 @@ impl Codec for OpenAiChat {
         error::encode(fault, out);
     }
 
-    fn encode_stream_error(&self, fault: &Fault, _: ExchangeId, out: &mut Vec<u8>) {
+    fn encode_stream_error(&self, fault: &Fault, _: ExchangeId, _: Framing, _: bool, out: &mut Vec<u8>) {
         stream::write_error(fault, out);
     }
 

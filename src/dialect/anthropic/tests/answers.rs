@@ -181,11 +181,11 @@ fn reads_every_error() {
         (529, own("overloaded_error", "Overloaded"), FaultKind::Overloaded, Retry::OtherTarget, "Overloaded"),
     ];
     for (status, body, kind, retry, text) in cases {
-        let fault = Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let fault = Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
         assert_eq!((fault.kind, fault.retry, fault.status), (kind, retry, Some(status)), "{status} {body}");
         assert!(fault.client_text.contains(text), "{status} {body}: {}", fault.client_text);
     }
-    let long = Anthropic.decode_error(StatusCode::BAD_GATEWAY, &[b'x'; 9999]);
+    let long = Anthropic.decode_error(StatusCode::BAD_GATEWAY, &http::HeaderMap::new(), &[b'x'; 9999]);
     assert_eq!(long.client_text.len(), 2048);
 }
 
@@ -222,7 +222,7 @@ fn tells_every_error() {
         let wanted = json!({"type": "error", "error": {"type": word, "message": "why \"so\""}, "request_id": format!("req_{id}")});
         assert_eq!(parse(&out), wanted);
         let mut event = Vec::new();
-        Anthropic.encode_stream_error(&fault, id, &mut event);
+        Anthropic.encode_stream_error(&fault, id, crate::base::framing::Framing::Sse, true, &mut event);
         assert_eq!(event, [b"event: error\ndata: ", &out[..], b"\n\n"].concat());
     }
 }
@@ -236,6 +236,6 @@ proptest! {
             encode(&answer);
         }
         Anthropic.observe_answer(body.as_bytes()).ok();
-        Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
     }
 }

@@ -65,7 +65,7 @@ fn recorded_exchanges_are_read() {
             (body, text) if status >= 400 => {
                 errors += 1;
                 let body = text.map_or_else(|| serde_json::to_vec(body).unwrap(), |t| t.as_bytes().to_vec());
-                let fault = Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), &body);
+                let fault = Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), &http::HeaderMap::new(), &body);
                 (!fault.client_text.is_empty()).then_some(()).ok_or("no text".to_owned())
             }
             _ => Ok(()),

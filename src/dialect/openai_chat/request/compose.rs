@@ -29,7 +29,8 @@ fn check_media(media: &Media<'_>) -> Result<(), Fault> {
         Err(Fault::unsupported("messages[].content[]", text))
     };
     match (media.kind, &media.source) {
-        (_, Source::FileId { dialect, .. }) if *dialect != Dialect::OpenAiChat => {
+        (MediaKind::Video, _) => refuse("a film", "send pictures of it"),
+        (_, Source::FileId { dialect, .. }) if !matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses) => {
             refuse("a file uploaded to another provider", "send the file's bytes in base64")
         }
         (_, Source::Opaque { dialect, .. }) if *dialect != Dialect::OpenAiChat => {

@@ -45,7 +45,7 @@ fn recorded_traffic_is_understood() {
         let is_stream = exchange["stream"] == true || exchange["stream"] == 1;
         if status != 200 {
             errors += 1;
-            let fault = OpenAiChat.decode_error(http::StatusCode::from_u16(status).unwrap(), body.as_bytes());
+            let fault = OpenAiChat.decode_error(http::StatusCode::from_u16(status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
             if fault.client_text.is_empty() || fault.client_text.contains("did not say why") {
                 wrong.push(format!("{id} error: {fault}"));
             }

@@ -154,15 +154,18 @@ fn every_shape_of_error_is_read() {
         ),
     ];
     for (status, body, kind, retry, text, code, param) in cases {
-        let fault = OpenAiChat.decode_error(StatusCode::from_u16(*status).unwrap(), body.as_bytes());
+        let fault = OpenAiChat.decode_error(StatusCode::from_u16(*status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
         assert_eq!((fault.kind, fault.retry, fault.status), (*kind, *retry, Some(*status)), "{status} {body}");
         assert_eq!((&*fault.client_text, fault.code.as_deref(), fault.param.as_deref()), (*text, *code, *param), "{status} {body}");
     }
     let long = "é".repeat(5000);
-    assert!(OpenAiChat.decode_error(StatusCode::BAD_GATEWAY, long.as_bytes()).client_text.len() <= 2048);
+    assert!(OpenAiChat.decode_error(StatusCode::BAD_GATEWAY, &http::HeaderMap::new(), long.as_bytes()).client_text.len() <= 2048);
     let behind =
         br#"{"error":{"code":429,"message":"Provider returned error","metadata":{"raw":"slow","provider_name":"X"}},"user_id":"u"}"#;
-    assert_eq!(OpenAiChat.decode_error(StatusCode::TOO_MANY_REQUESTS, behind).operator_text.as_deref(), Some("slow"));
+    assert_eq!(
+        OpenAiChat.decode_error(StatusCode::TOO_MANY_REQUESTS, &http::HeaderMap::new(), behind).operator_text.as_deref(),
+        Some("slow")
+    );
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn errors_have_all_four_members() {
         json!({"error":{"message":"r","type":"rate_limit_error","param":null,"code":"tokens_used"}})
     );
     let mut out = Vec::new();
-    OpenAiChat.encode_stream_error(&Fault::upstream(K::Truncated, "cut"), id, &mut out);
+    OpenAiChat.encode_stream_error(&Fault::upstream(K::Truncated, "cut"), id, crate::base::framing::Framing::Sse, true, &mut out);
     assert_eq!(out, b"data: {\"error\":{\"message\":\"cut\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n");
 }
 

@@ -115,7 +115,7 @@ proptest! {
                 value(&out);
             }
             drop(OpenAiChat.observe_answer(body));
-            drop(OpenAiChat.decode_error(http::StatusCode::BAD_REQUEST, body));
+            drop(OpenAiChat.decode_error(http::StatusCode::BAD_REQUEST, &http::HeaderMap::new(), body));
             let mut wire = b"data: ".to_vec();
             wire.extend_from_slice(body);
             wire.extend_from_slice(b"\n\n");

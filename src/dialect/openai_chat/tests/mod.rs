@@ -40,6 +40,7 @@ fn reply() -> Reply {
         stream_usage: true,
         input_tokens_estimate: 0,
         tools: ToolNames::default(),
+        framing: crate::base::framing::Framing::Sse,
     }
 }
 
