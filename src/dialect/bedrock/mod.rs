@@ -1,10 +1,12 @@
 //! Placeholder, replaced by its own commit.
 
+mod embed;
+
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
+use super::{Codec, EmbeddingsCodec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
@@ -19,8 +21,11 @@ impl Codec for Bedrock {
         Dialect::Bedrock
     }
 
-    fn path(&self, _: Operation, _: &str, _: bool) -> Option<Cow<'static, str>> {
-        None
+    fn path(&self, operation: Operation, model: &str, _: bool) -> Option<Cow<'static, str>> {
+        match operation {
+            Operation::Embeddings => Some(embed::path(model)),
+            _ => None,
+        }
     }
 
     fn request_id_header(&self) -> &'static str {
@@ -65,6 +70,10 @@ impl Codec for Bedrock {
 
     fn encode_stream_error(&self, _: &Fault, _: ExchangeId, _: Framing, _: bool, _: &mut Vec<u8>) {
         todo!()
+    }
+
+    fn embeddings(&self) -> Option<&'static dyn EmbeddingsCodec> {
+        Some(&embed::BedrockEmbeddings)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {
