@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 
 use super::account::Account;
 use super::answer::{self, Refusal};
+use super::embed;
 use super::ingress::Call;
 use super::outbound::{self, Prepared};
 use super::passing::Mode;
@@ -139,7 +140,7 @@ async fn one_try(
     let sent_at = clock::now();
     // Only a stream tells its first token; a whole answer may rightly take until the deadline.
     let due = if call.stream { deadline.min(sent_at + timeout.first_token) } else { deadline };
-    let answered = tokio::time::timeout_at(due, ask(line, call, target, &prepared, timeout.connect, timeout.idle)).await;
+    let answered = tokio::time::timeout_at(due, ask_all(line, call, target, &prepared, timeout.connect, timeout.idle)).await;
     let answer = match answered {
         Ok(answer) => answer?,
         Err(_) => {
@@ -162,18 +163,37 @@ async fn one_try(
 }
 
 /// A provider's answer whose head is good.
-struct Answered {
-    headers: HeaderMap,
-    body: AnsweredBody,
+pub(super) struct Answered {
+    pub(super) headers: HeaderMap,
+    pub(super) body: AnsweredBody,
 }
 
-enum AnsweredBody {
+pub(super) enum AnsweredBody {
     Whole(Bytes, Hold),
     Stream(AnswerBody),
+    /// Those of all the calls that one request became.
+    Several(Vec<Answered>),
+}
+
+/// Asks with the one call that a request mostly is, or with all that it became.
+async fn ask_all(
+    line: &Pipeline,
+    call: &Call,
+    target: &Target,
+    prepared: &Prepared,
+    connect_timeout: Duration,
+    idle: Duration,
+) -> Result<Answered, Refusal> {
+    match &prepared.embed {
+        Some(asked) if asked.has_several_calls() => {
+            Box::pin(embed::ask_each(line, call, target, prepared, asked, connect_timeout, idle)).await
+        }
+        _ => ask(line, call, target, prepared, connect_timeout, idle).await,
+    }
 }
 
 /// Sends, and reads what of the answer must be read before it can be judged.
-async fn ask(
+pub(super) async fn ask(
     line: &Pipeline,
     call: &Call,
     target: &Target,
@@ -250,6 +270,10 @@ async fn understand(
     due: Instant,
     record: &mut Record,
 ) -> Result<Good, Refusal> {
+    let mut prepared = prepared;
+    if let Some(asked) = prepared.embed.take() {
+        return Ok(embed::understand(line, call, target, prepared, &asked, answered, record)?);
+    }
     let (provider, caller) = (codec(prepared.dialect), codec(call.endpoint.dialect));
     let mut headers = answered.headers;
     let mut notes = prepared.notes;
@@ -289,6 +313,7 @@ async fn understand(
             let headers = answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, None);
             Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: notes.losses })
         }
+        AnsweredBody::Several(_) => Err(Fault::internal("several answers to what was asked once").into()),
         AnsweredBody::Stream(body) => {
             let mode = if prepared.translated {
                 Mode::Translate(caller.stream_encoder(reply()))
