@@ -340,16 +340,18 @@ class PydanticAI(Client):
                 calls.append(("weather", {"city": city}))
                 return "-3 °C"
 
+        words = 0
+
+        async def watch(_: Any, events: Any) -> None:
+            nonlocal words
+            async for event in events:
+                words += event.event_kind == "part_delta" and bool(getattr(event.delta, "content_delta", ""))
+
         async def go() -> Said:
-            if stream:
-                async with agent.run_stream(QUESTION) as run:
-                    words = [word async for word in run.stream_text(delta=True, debounce_by=None)]
-                    usage = run.usage() if callable(run.usage) else run.usage
-                    return Said("".join(words), calls, (usage.input_tokens, usage.output_tokens), len(words))
-            run = await agent.run(QUESTION)
+            run = await agent.run(QUESTION, event_stream_handler=watch if stream else None)
             usage = run.usage() if callable(run.usage) else run.usage
             output = run.output.model_dump_json() if structured else run.output
-            return Said(output, calls, (usage.input_tokens, usage.output_tokens))
+            return Said(output, calls, (usage.input_tokens, usage.output_tokens), words + 1 if stream else 1)
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
