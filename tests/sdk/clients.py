@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Callable
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}}, "required": ["city", "degrees"], "additionalProperties": False}
@@ -428,6 +431,38 @@ class LiteLLMAnthropic(LiteLLM):
     name, dialect, prefix, path = "litellm anthropic", "anthropic", "anthropic", ""
 
 
+# ---- npm's clients ------------------------------------------------------------------------------
+
+class NodeError(Exception):
+    """An error that one of npm's clients threw."""
+
+    def __init__(self, message: str, status: int | None) -> None:
+        super().__init__(message)
+        self.status_code = status
+
+
+class Node(Client):
+    """A client from npm, by `js/ask.mjs`; it runs the tool and asks on by itself."""
+
+    called = ""
+
+    def ask(self, model: str, *, stream: bool = False, tools: bool = False, structured: bool = False) -> Said:
+        what = {"client": self.called, "base": self.base, "model": model, "stream": stream, "tools": tools, "structured": structured}
+        fixed = {"key": KEY, "question": QUESTION, "system": SYSTEM, "schema": CITY, "weather": WEATHER}
+        script = Path(__file__).parent / "js" / "ask.mjs"
+        environment = {"PATH": os.environ["PATH"], "AI_SDK_LOG_WARNINGS": "false"}
+        done = subprocess.run(["node", str(script)], input=json.dumps(what | fixed), env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout.splitlines()[-1])
+        if error := told.get("error"):
+            raise NodeError(error["message"], error["status"])
+        return Said(told["text"], [(name, arguments) for name, arguments in told["calls"]], tuple(told["tokens"]), told["pieces"])
+
+
+def node(called: str, dialect: str) -> type[Node]:
+    return type("Node", (Node,), {"name": f"npm {called}", "called": called, "dialect": dialect})
+
+
 VENDORS: list[type[Client]] = [OpenAIChat, OpenAIResponses, Anthropic, Gemini, Bedrock]
 FRAMEWORKS: list[type[Client]] = [
     LangChain,
@@ -439,4 +474,13 @@ FRAMEWORKS: list[type[Client]] = [
     PydanticAIGoogle,
     LiteLLM,
     LiteLLMAnthropic,
+]
+NPM: list[type[Client]] = [
+    node("openai chat", "openai"),
+    node("openai responses", "responses"),
+    node("anthropic", "anthropic"),
+    node("ai openai", "openai"),
+    node("ai openai responses", "responses"),
+    node("ai anthropic", "anthropic"),
+    node("ai google", "gemini"),
 ]

@@ -6,7 +6,7 @@ import json
 from typing import Any, Iterator
 
 import pytest
-from clients import FRAMEWORKS, QUESTION, VENDORS, Client
+from clients import FRAMEWORKS, NPM, QUESTION, VENDORS, Client
 from conftest import Sidecar, need_binary
 from upstream import Call, Turn, Upstream, error
 
@@ -41,7 +41,7 @@ def square(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sidecar, 
         one.stop()
 
 
-@pytest.fixture(params=[*VENDORS, *FRAMEWORKS], ids=lambda kind: kind.name)
+@pytest.fixture(params=[*VENDORS, *FRAMEWORKS, *NPM], ids=lambda kind: kind.name)
 def client(request: pytest.FixtureRequest, square: tuple[Sidecar, dict[str, Upstream]]) -> Client:
     return request.param(square[0].app)
 
