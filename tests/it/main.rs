@@ -12,5 +12,6 @@
 mod corpus;
 mod square;
 mod line;
+mod pairs;
 mod support;
 mod transport;
