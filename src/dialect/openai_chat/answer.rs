@@ -1,10 +1,10 @@
 //! Whole answers: reading the provider's, writing the caller's, and a glance at one that passes.
 
-use super::request::join;
 use super::wire::{arguments, finish_reason, finish_word, made_call_id, thinking_text, told, words};
 use super::{error, usage};
-use crate::base::json::{JsonError, Object, Raw, Reader, object, unescape};
+use crate::base::json::{JsonError, Object, Raw, Reader, object};
 use crate::base::{Fault, FaultKind};
+use crate::dialect::openai::write::{custom_input, join};
 use crate::dialect::{Notes, Observed, Reply};
 use crate::ir::{Answer, Citations, Dialect, Extension, Finish, FinishReason, Part, Text};
 
@@ -379,12 +379,6 @@ fn write_call(part: &Part<'_>, place: usize, reply: &Reply, o: &mut Object<'_>) 
             (false, false) => arguments.put("arguments", o),
         }
     });
-}
-
-/// The text that a free-form tool gets, out of the `{"input": "…"}` that stood in for it upstream.
-pub(super) fn custom_input(arguments: &str) -> String {
-    let input = Raw::parse(arguments.as_bytes()).ok().and_then(|raw| raw.member("input")).and_then(Raw::inner);
-    input.map_or_else(|| arguments.to_owned(), |inner| unescape(inner).into_owned())
 }
 
 /// Annotations of this dialect return as they came; another's citations point into blocks that are joined here.
