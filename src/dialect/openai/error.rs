@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::read::{told, words};
-use crate::base::json::{Raw, object, unescape};
+use crate::base::json::{Object, Raw, object, unescape};
 use crate::base::{Fault, FaultKind, Origin, Retry};
 
 /// How much of a vendor's text is kept, in bytes.
@@ -29,23 +29,29 @@ pub(in crate::dialect) fn status(fault: &Fault) -> StatusCode {
     }
 }
 
-/// Writes the envelope. All four members are always there: the SDKs' types say so.
+/// Writes the envelope.
 pub(in crate::dialect) fn encode(fault: &Fault, out: &mut Vec<u8>) {
+    object(out, |o| o.object("error", |o| put(fault, o)));
+}
+
+/// Writes the members of an error. All four are always there: the SDKs' types say so.
+pub(in crate::dialect) fn put(fault: &Fault, o: &mut Object<'_>) {
     let (kind, code) = words_of(fault.kind);
-    object(out, |o| {
-        o.object("error", |o| {
-            o.string("message", &fault.client_text);
-            o.string("type", kind);
-            match &fault.param {
-                Some(param) => o.string("param", param),
-                None => o.null("param"),
-            }
-            match fault.code.as_deref().or(code) {
-                Some(code) => o.string("code", code),
-                None => o.null("code"),
-            }
-        });
-    });
+    o.string("message", &fault.client_text);
+    o.string("type", kind);
+    match &fault.param {
+        Some(param) => o.string("param", param),
+        None => o.null("param"),
+    }
+    match fault.code.as_deref().or(code) {
+        Some(code) => o.string("code", code),
+        None => o.null("code"),
+    }
+}
+
+/// The machine-readable word for a fault, where one must be told.
+pub(in crate::dialect) fn code(fault: &Fault) -> &str {
+    fault.code.as_deref().or(words_of(fault.kind).1).unwrap_or("invalid_prompt")
 }
 
 /// The `type` and the usual `code` of a kind.
