@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::base::Fault;
 use crate::base::json::{Array, Object};
 use crate::dialect::Notes;
-use crate::dialect::openai::write::{audio_format, put_address, put_cache_mark, put_tool_name};
+use crate::dialect::openai::write::{audio_format, is_ours, put_address, put_cache_mark, put_tool_name};
 use crate::ir::{Dialect, Media, MediaKind, Message, ModelTraits, Part, Role, Source, Text, proof};
 
 /// Refuses what would change the conversation if it were left out.
@@ -108,7 +108,12 @@ impl Writer<'_> {
             o.string("role", role);
             match parts {
                 [] => o.string("content", ""),
-                [Part::Text { text, citations: None, cache: None }] => text.put("content", o),
+                [Part::Text { text, citations: None, cache }] if !is_ours(*cache) => {
+                    if cache.is_some() {
+                        self.lose("cache_control");
+                    }
+                    text.put("content", o);
+                }
                 parts => o.array("content", |a| parts.iter().for_each(|part| self.content(part, message.role, a))),
             }
             if message.role == Role::Assistant
@@ -222,7 +227,6 @@ impl Writer<'_> {
     fn output(&mut self, parts: &[Part<'_>], error: bool, o: &mut Object<'_>) {
         const FLAG: &[u8] = b"Error: ";
         let flag = |first: bool| if error && first { FLAG } else { b"" };
-        let marked = |part: &Part<'_>| matches!(part, Part::Text { citations: Some(_), .. } | Part::Text { cache: Some(_), .. });
         match parts {
             [] => {
                 let out = o.key("output");
@@ -230,7 +234,10 @@ impl Writer<'_> {
                 out.extend_from_slice(flag(true));
                 out.push(b'"');
             }
-            [part @ Part::Text { text, .. }] if !marked(part) => {
+            [Part::Text { text, citations: None, cache }] if !is_ours(*cache) => {
+                if cache.is_some() {
+                    self.lose("cache_control");
+                }
                 let out = o.key("output");
                 out.push(b'"');
                 out.extend_from_slice(flag(true));
