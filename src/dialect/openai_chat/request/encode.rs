@@ -59,8 +59,20 @@ pub(super) fn extensions(extensions: &[Extension<'_>], place: &str, notes: &mut 
         match extension.dialect {
             // A name with a place in it stood inside of a part or a call, which is written anew.
             Dialect::OpenAiChat if !extension.name.contains("[].") => o.raw(&extension.name, extension.value),
+            Dialect::OpenAiResponses if place.is_empty() && shared(&extension.name).is_some() => {
+                o.raw(shared(&extension.name).unwrap_or_default(), extension.value);
+            }
             _ => notes.losses.add(format!("{place}{}", extension.name)),
         }
+    }
+}
+
+/// What a member of OpenAI's other dialect is called here, where it means the same.
+fn shared(name: &str) -> Option<&str> {
+    match name {
+        "metadata" | "prompt_cache_key" | "prompt_cache_options" | "prompt_cache_retention" | "safety_identifier" => Some(name),
+        "text.verbosity" => Some("verbosity"),
+        _ => None,
     }
 }
 
