@@ -30,6 +30,8 @@ pub(super) struct Held {
     pub(super) index: usize,
     /// What it is.
     pub(super) kind: Kind,
+    /// Its item's id, once it is on the wire.
+    pub(super) id: String,
     /// What was said so far, as the inside of a JSON literal.
     pub(super) text: Vec<u8>,
     /// The thought's proof.
@@ -56,10 +58,10 @@ impl Place<'_> {
         Made { reply: self.reply, place: self.item }
     }
 
-    fn put(&self, kind: &Kind, o: &mut Object<'_>) {
-        o.string("item_id", &self.made().id(kind.prefix()));
+    fn put(&self, held: &Held, o: &mut Object<'_>) {
+        o.string("item_id", &held.id);
         o.u64("output_index", self.item as u64);
-        match kind {
+        match held.kind {
             Kind::Text | Kind::Refusal => o.u64("content_index", self.content as u64),
             Kind::Reasoning => o.u64("summary_index", 0),
             Kind::Redacted(_) | Kind::Call(..) | Kind::Skipped => {}
@@ -108,7 +110,7 @@ pub(super) enum Said {
 impl Held {
     /// A part of which nothing is known yet.
     pub(super) fn new(index: usize, kind: Kind) -> Self {
-        Self { index, kind, text: Vec::new(), signature: String::new(), open: false, ended: false }
+        Self { index, kind, id: String::new(), text: Vec::new(), signature: String::new(), open: false, ended: false }
     }
 
     /// Whether it belongs on the wire already. Words do not before the first: an empty text would come back in the next request.
@@ -157,10 +159,11 @@ impl Held {
     /// Its first events.
     pub(super) fn begin(&mut self, place: Place<'_>, events: &mut Events<'_>) {
         self.open = true;
+        self.id = place.made().id(self.kind.prefix());
         let made = place.made();
         match &self.kind {
             Kind::Text | Kind::Refusal => events.write("response.content_part.added", |o| {
-                place.put(&self.kind, o);
+                place.put(self, o);
                 o.object("part", |o| match self.kind {
                     Kind::Refusal => put_refusal(o, |_| ()),
                     _ => put_text(o, |_| (), None),
@@ -169,7 +172,7 @@ impl Held {
             Kind::Reasoning => {
                 events.item_added(place.item, |out| made.reasoning(out, None::<fn(&mut Vec<u8>)>, None));
                 events.write("response.reasoning_summary_part.added", |o| {
-                    place.put(&self.kind, o);
+                    place.put(self, o);
                     o.verbatim("part", r#"{"type":"summary_text","text":""}"#);
                 });
             }
@@ -186,7 +189,7 @@ impl Held {
     pub(super) fn say(&self, from: usize, place: Place<'_>, events: &mut Events<'_>) {
         let more = self.text.get(from..).unwrap_or_default();
         events.write(self.kind.words().0, |o| {
-            place.put(&self.kind, o);
+            place.put(self, o);
             put_literal(o, "delta", |out| out.extend_from_slice(more));
             if matches!(self.kind, Kind::Text) {
                 o.verbatim("logprobs", "[]");
@@ -210,7 +213,7 @@ impl Held {
         if !matches!(self.kind, Kind::Redacted(_) | Kind::Skipped) {
             let (_, done, member) = self.kind.words();
             events.write(done, |o| {
-                place.put(&self.kind, o);
+                place.put(self, o);
                 put_literal(o, member, inner);
                 match &self.kind {
                     Kind::Text => o.verbatim("logprobs", "[]"),
@@ -228,13 +231,13 @@ impl Held {
                 });
                 let part = message.get(start..).unwrap_or_default();
                 events.write("response.content_part.done", |o| {
-                    place.put(&self.kind, o);
+                    place.put(self, o);
                     o.key("part").extend_from_slice(part);
                 });
             }
             Kind::Reasoning => {
                 events.write("response.reasoning_summary_part.done", |o| {
-                    place.put(&self.kind, o);
+                    place.put(self, o);
                     o.object("part", |o| {
                         o.string("type", "summary_text");
                         put_literal(o, "text", inner);
