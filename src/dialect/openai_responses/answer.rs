@@ -34,7 +34,7 @@ pub(super) fn read(root: Raw<'_>) -> Result<Answer<'_>, Fault> {
             "output" => output = Some(value),
             "usage" => answer.usage = usage(value),
             // The others repeat the request.
-            "service_tier" | "moderation" | "content_filters" | "tool_usage" | "citations" if !is_empty(value) => {
+            "service_tier" | "moderation" | "content_filters" | "citations" if !is_empty(value) => {
                 answer.extensions.push(Extension { dialect: Dialect::OpenAiResponses, name, value });
             }
             _ => {}

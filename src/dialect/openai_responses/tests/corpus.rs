@@ -129,7 +129,7 @@ fn check_stream(body: &str) -> Result<(), String> {
     }
     let answer = fold.into_answer();
     let last = body.lines().filter_map(|line| line.strip_prefix("data:")).filter_map(|data| serde_json::from_str::<Value>(data).ok());
-    if let Some(whole) = last.map(|mut event| event["response"].take()).filter(|response| response["output"].is_array()).next_back() {
+    if let Some(whole) = last.map(|mut event| event["response"].take()).rfind(|response| response["output"].is_array()) {
         let text = whole.to_string();
         let whole = OpenAiResponses.decode_answer(text.as_bytes()).map_err(|fault| format!("its whole: {fault}"))?;
         if whole.usage != answer.usage {
