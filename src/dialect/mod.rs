@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod gemini;
 mod notes;
+mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
 

@@ -1,7 +1,6 @@
 //! OpenAI Chat Completions, as OpenAI speaks it and as the many hosts beside it do.
 
 mod answer;
-mod error;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -17,6 +16,7 @@ use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
+use crate::dialect::openai::error;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
 /// The codec of OpenAI Chat Completions.
