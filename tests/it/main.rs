@@ -14,4 +14,5 @@ mod square;
 mod line;
 mod pairs;
 mod support;
+mod traps;
 mod transport;
