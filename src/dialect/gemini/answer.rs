@@ -52,7 +52,7 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
     for (name, value) in raw.members().filter(|(_, v)| !v.is_null()) {
         match &*name {
             "content" => parts = value.member("parts"),
-            "finishReason" => word = Text::of(value),
+            "finishReason" => word = finish::word_of(value),
             "finishMessage" => message = Text::of(value),
             name_of_own if OF_CANDIDATE.contains(&name_of_own) => answer.extensions.push(extension(name, value)),
             _ => {}
@@ -136,7 +136,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             "candidates" => r.elements(|r, _| {
                 r.members(|r, name| match &*name {
                     "finishReason" => {
-                        let told = r.raw()?.string();
+                        let told = finish::word_of(r.raw()?);
                         word = word.take().or(told);
                         Ok(())
                     }
@@ -156,7 +156,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
         })
     })
     .map_err(|e| protocol("The provider's answer is not JSON, though its status says success.").cause(e))?;
-    observed.finish = word.map(|word| finish::reason(&word, called)).or(blocked);
+    observed.finish = word.map(|word| finish::reason(&word.read(), called)).or(blocked);
     Ok(observed)
 }
 
@@ -166,11 +166,15 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, losses: &mut Losses, ou
     json::object(out, |body| {
         body.array("candidates", |candidates| {
             candidates.object(|candidate| {
-                let mut writer = PartWriter { reply, losses, refused: false, pending: None };
+                let mut writer = PartWriter { reply, losses, refused: false, written: false, pending: None };
                 candidate.object("content", |content| {
                     content.array("parts", |parts| {
                         answer.parts.iter().for_each(|part| writer.put(part, parts));
                         writer.flush(parts);
+                        // Without any part the SDKs find no answer, not an empty one.
+                        if !writer.written {
+                            put_words(&Text::EMPTY, None, parts.item());
+                        }
                     });
                     content.string("role", "model");
                 });
@@ -225,6 +229,7 @@ struct PartWriter<'w> {
     reply: &'w Reply,
     losses: &'w mut Losses,
     refused: bool,
+    written: bool,
     /// A signature that belongs to the part that follows.
     pending: Option<Text<'w>>,
 }
@@ -237,11 +242,11 @@ impl<'w> PartWriter<'w> {
                     self.flush(parts);
                     self.pending = Some(proof::write(Dialect::Gemini, own));
                 }
-                Some(foreign) => put_thought(Some(&Text::EMPTY), Some(foreign), parts.item()),
+                Some(foreign) => self.thought(Some(&Text::EMPTY), Some(foreign), parts),
                 None => {}
             },
-            Part::Reasoning { text, signature } => put_thought(Some(text), signature.as_ref(), parts.item()),
-            Part::RedactedReasoning(data) => put_thought(None, Some(data), parts.item()),
+            Part::Reasoning { text, signature } => self.thought(Some(text), signature.as_ref(), parts),
+            Part::RedactedReasoning(data) => self.thought(None, Some(data), parts),
             Part::Text { text, citations, .. } => {
                 if citations.is_some() {
                     self.losses.add("annotations");
@@ -249,17 +254,17 @@ impl<'w> PartWriter<'w> {
                 self.words(text, parts);
             }
             Part::Refusal(text) => {
-                self.refused = true;
+                self.refused |= !text.is_empty();
                 self.words(text, parts);
             }
             Part::ToolCall { id, name, arguments, custom, .. } => {
                 let signature = self.pending.take();
                 let name = caller_name(name, self.reply);
-                put_call(id, &name, arguments, *custom, signature.as_ref(), parts.item());
+                put_call(id, &name, arguments, *custom, signature.as_ref(), self.item(parts));
             }
             Part::Opaque { dialect: Dialect::Gemini, raw, .. } => {
                 self.flush(parts);
-                parts.raw(*raw);
+                self.item(parts).extend_from_slice(raw.get().as_bytes());
             }
             Part::Opaque { kind, .. } => self.losses.add(format!("parts[].{kind}")),
             Part::Media(_) => self.losses.add("parts[].media"),
@@ -267,18 +272,28 @@ impl<'w> PartWriter<'w> {
         }
     }
 
+    fn thought(&mut self, text: Option<&Text<'_>>, proof: Option<&Text<'_>>, parts: &mut Array<'_>) {
+        self.flush(parts);
+        put_thought(text, proof, self.item(parts));
+    }
+
     fn words(&mut self, text: &Text<'_>, parts: &mut Array<'_>) {
         let signature = self.pending.take();
         if signature.is_some() || !text.is_empty() {
-            put_words(text, signature.as_ref(), parts.item());
+            put_words(text, signature.as_ref(), self.item(parts));
         }
     }
 
     /// A signature whose part never came stands on one without words.
     fn flush(&mut self, parts: &mut Array<'_>) {
         if let Some(signature) = self.pending.take() {
-            put_words(&Text::EMPTY, Some(&signature), parts.item());
+            put_words(&Text::EMPTY, Some(&signature), self.item(parts));
         }
+    }
+
+    fn item<'p>(&mut self, parts: &'p mut Array<'_>) -> &'p mut Vec<u8> {
+        self.written = true;
+        parts.item()
     }
 }
 

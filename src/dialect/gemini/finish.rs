@@ -30,6 +30,24 @@ const WORDS: [(&str, FinishReason); 23] = [
     ("ESCALATION", FinishReason::Other),
 ];
 
+/// The word of a `finishReason`. A client may ask for enums as numbers, whose order Google's API and Vertex share up to 5;
+/// the next three are refusals with both.
+pub(super) fn word_of(value: Raw<'_>) -> Option<Text<'_>> {
+    let number = match value.u64() {
+        None => return Text::of(value),
+        Some(number) => number,
+    };
+    Some(Text::plain(match number {
+        1 => "STOP",
+        2 => "MAX_TOKENS",
+        3 => "SAFETY",
+        4 => "RECITATION",
+        5 => "OTHER",
+        6..=8 => "PROHIBITED_CONTENT",
+        _ => "FINISH_REASON_UNSPECIFIED",
+    }))
+}
+
 /// The unified reason. `called`: a function call was seen, for which the API has no word of its own.
 pub(super) fn reason(word: &str, called: bool) -> FinishReason {
     match WORDS.iter().find(|(own, _)| *own == word) {
@@ -54,7 +72,7 @@ pub(super) fn blocked(feedback: Raw<'_>) -> Option<Finish<'_>> {
     let (mut word, mut message) = (None, None);
     for (name, value) in feedback.members() {
         match &*name {
-            "blockReason" => word = Text::of(value),
+            "blockReason" => word = Text::of(value).or_else(|| value.number().map(Text::plain)),
             "blockReasonMessage" => message = Text::of(value),
             _ => {}
         }

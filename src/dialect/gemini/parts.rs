@@ -138,7 +138,7 @@ pub(super) fn is_film_page(address: &str) -> bool {
 
 /// The media type that an address ends in, or what is likeliest for its kind.
 pub(super) fn mime_of(address: &str, kind: Option<MediaKind>) -> &'static str {
-    const ENDINGS: [(&str, &str); 26] = [
+    const ENDINGS: [(&str, &str); 25] = [
         ("png", "image/png"),
         ("jpg", "image/jpeg"),
         ("jpeg", "image/jpeg"),
@@ -153,18 +153,17 @@ pub(super) fn mime_of(address: &str, kind: Option<MediaKind>) -> &'static str {
         ("csv", "text/csv"),
         ("html", "text/html"),
         ("json", "application/json"),
-        ("mp3", "audio/mpeg"),
+        ("mp3", "audio/mp3"),
         ("wav", "audio/wav"),
         ("flac", "audio/flac"),
         ("ogg", "audio/ogg"),
-        ("m4a", "audio/mp4"),
+        ("m4a", "audio/m4a"),
         ("aac", "audio/aac"),
         ("mp4", "video/mp4"),
-        ("mov", "video/quicktime"),
+        ("mov", "video/mov"),
         ("webm", "video/webm"),
-        ("mkv", "video/x-matroska"),
         ("mpeg", "video/mpeg"),
-        ("avi", "video/x-msvideo"),
+        ("avi", "video/avi"),
     ];
     let path = address.split(['?', '#']).next().unwrap_or_default();
     let ending = path.rsplit('/').next().and_then(|file| file.rsplit_once('.')).map(|(_, ending)| ending);
@@ -172,7 +171,7 @@ pub(super) fn mime_of(address: &str, kind: Option<MediaKind>) -> &'static str {
     match (known, kind) {
         (Some((_, mime)), _) => mime,
         (None, Some(MediaKind::Image)) => "image/jpeg",
-        (None, Some(MediaKind::Audio)) => "audio/mpeg",
+        (None, Some(MediaKind::Audio)) => "audio/mp3",
         (None, Some(MediaKind::Video)) => "video/mp4",
         (None, Some(MediaKind::Document) | None) => "application/pdf",
     }

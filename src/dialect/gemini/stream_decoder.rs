@@ -141,7 +141,7 @@ impl Decoder {
         for (name, value) in raw.members().filter(|(_, v)| !v.is_null()) {
             match &*name {
                 "content" => parts = value.member("parts"),
-                "finishReason" => word = Text::of(value),
+                "finishReason" => word = finish::word_of(value),
                 "finishMessage" => message = Text::of(value),
                 of_own if OF_CANDIDATE.contains(&of_own) => beside.push((name, value)),
                 _ => {}

@@ -103,6 +103,7 @@ impl Encoder {
             PartStart::Refusal => Kind::Words { refusal: true },
             PartStart::Reasoning => Kind::Thought { spoken: false, proof: String::new() },
             PartStart::RedactedReasoning(data) => {
+                self.flush(out);
                 self.part(|part| put_thought(None, Some(data), part), out);
                 Kind::Skipped
             }
@@ -145,6 +146,7 @@ impl Encoder {
                 if let Some(Kind::Thought { spoken, .. }) = kind {
                     *spoken = true;
                 }
+                self.flush(out);
                 self.part(|part| put_thought(Some(text), None, part), out);
             }
             (Delta::Signature(text), Some(Kind::Thought { proof: waiting, .. }))
@@ -167,8 +169,8 @@ impl Encoder {
             Kind::Thought { spoken, proof: waiting } if !waiting.is_empty() => {
                 self.waiting_bytes = self.waiting_bytes.saturating_sub(waiting.len());
                 let signature = Text::plain(waiting);
+                self.flush(out);
                 if !spoken && proof::claim(Dialect::Gemini, &signature).is_some() {
-                    self.flush(out);
                     self.pending = Some(proof::write(Dialect::Gemini, &signature).into_owned());
                 } else {
                     self.part(|part| put_thought(Some(&Text::EMPTY), Some(&signature), part), out);

@@ -34,7 +34,8 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 fn audio(details: Raw<'_>) -> Option<u64> {
-    let of = |detail: &Raw<'_>| detail.member("modality").and_then(Raw::inner) == Some("AUDIO");
+    // A client may ask for enums as numbers.
+    let of = |detail: &Raw<'_>| detail.member("modality").is_some_and(|m| m.inner() == Some("AUDIO") || m.u64() == Some(4));
     details.elements().find(of)?.member("tokenCount")?.u64()
 }
 
@@ -57,7 +58,7 @@ pub(super) fn put(usage: &Usage, object: &mut Object<'_>) {
             told("totalTokenCount", Some(input.saturating_add(output)));
         }
         let mut of_audio = |name: &str, count: Option<u64>| {
-            if let Some(count) = count {
+            if let Some(count) = count.filter(|count| *count > 0) {
                 object.array(name, |details| {
                     details.object(|detail| {
                         detail.string("modality", "AUDIO");

@@ -70,34 +70,26 @@ fn streamed(framing: Framing, each: impl FnOnce(&mut dyn FnMut(Event<'_>))) -> (
 
 /// What an answer says, without the seams between its texts and without the ids that were made up.
 fn facts(answer: &Answer<'_>) -> Vec<String> {
-    let mut facts: Vec<(String, String)> = Vec::new();
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    let mut tell = |kind: &'static str, said: String| match facts.last_mut() {
+        _ if said.is_empty() => {}
+        Some((last, text)) if *last == kind && matches!(kind, "text" | "thought") => text.push_str(&said),
+        _ => facts.push((kind, said)),
+    };
     for part in &answer.parts {
-        let (kind, said) = match part {
-            Part::Text { text, .. } | Part::Refusal(text) => ("text", text.read().into_owned()),
+        match part {
+            Part::Text { text, .. } | Part::Refusal(text) => tell("text", text.read().into_owned()),
             Part::Reasoning { text, signature } => {
-                let signature = signature.as_ref().map(|s| s.read().into_owned()).unwrap_or_default();
-                if !text.is_empty() {
-                    facts.push(("thought".to_owned(), text.read().into_owned()));
-                }
-                if signature.is_empty() {
-                    continue;
-                }
-                ("signature", signature)
+                tell("thought", text.read().into_owned());
+                tell("signature", signature.as_ref().map(|s| s.read().into_owned()).unwrap_or_default());
             }
-            Part::RedactedReasoning(data) => ("redacted", data.read().into_owned()),
+            Part::RedactedReasoning(data) => tell("redacted", data.read().into_owned()),
             Part::ToolCall { name, arguments, .. } => {
                 let arguments: Value = serde_json::from_str(&arguments.read()).unwrap();
-                ("call", format!("{} {arguments}", name.read()))
+                tell("call", format!("{} {arguments}", name.read()));
             }
-            Part::Opaque { kind, .. } => ("opaque", kind.clone().into_owned()),
-            Part::ToolResult { .. } | Part::Media(_) => ("other", String::new()),
-        };
-        if kind == "text" && said.is_empty() {
-            continue;
-        }
-        match facts.last_mut() {
-            Some((last, text)) if last == kind && matches!(kind, "text" | "thought") => text.push_str(&said),
-            _ => facts.push((kind.to_owned(), said)),
+            Part::Opaque { kind, .. } => tell("opaque", kind.clone().into_owned()),
+            Part::ToolResult { .. } | Part::Media(_) => tell("other", "x".to_owned()),
         }
     }
     let mut facts: Vec<String> = facts.into_iter().map(|(kind, said)| format!("{kind}: {said}")).collect();
