@@ -299,7 +299,7 @@ fn tool<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Tool<'a>, Fault> {
             "description" => description = Some(text(value, &path.name("description"))?),
             "input_schema" => {
                 object(value, &path.name("input_schema"))?;
-                parameters = Some(value);
+                parameters = Some(value.into());
             }
             "strict" => strict = Some(boolean(value, &path.name("strict"))?),
             "cache_control" => cache = Some(cache_mark(value, &path.name("cache_control"))?),
@@ -344,7 +344,7 @@ fn output_format<'a>(value: Raw<'a>, path: &Path<'_>, name: &'static str, reques
         return Ok(());
     }
     let schema = required(value, path, "schema", |schema, path| object(schema, path).map(|()| schema))?;
-    request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema, strict: None });
+    request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None });
     Ok(())
 }
 

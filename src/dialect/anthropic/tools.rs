@@ -9,7 +9,7 @@ use super::turns::Turns;
 use super::wire::try_array;
 use crate::base::Fault;
 use crate::base::json::{self, Array, Object, Raw};
-use crate::ir::{Dialect, Part, Tool, ToolChoice};
+use crate::ir::{Dialect, Part, Schema, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 128;
@@ -70,7 +70,7 @@ impl Writer<'_, '_> {
                     if let Some(description) = description {
                         description.put("description", object);
                     }
-                    put_parameters(*parameters, strict, object);
+                    put_parameters(parameters.as_ref().map(Schema::raw), strict, object);
                     if strict {
                         object.bool("strict", true);
                     }

@@ -121,7 +121,7 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
                     description.put("description", o);
                 }
                 if let Some(schema) = parameters {
-                    put_schema(*schema, o);
+                    put_schema(schema.raw(), o);
                 }
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
@@ -219,7 +219,7 @@ fn output(format: &OutputFormat<'_>, traits: &ModelTraits, notes: &mut Notes, o:
                 if let Some(description) = description {
                     description.put("description", o);
                 }
-                o.raw("schema", *schema);
+                o.raw("schema", schema.raw());
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
                 }
