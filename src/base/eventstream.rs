@@ -25,3 +25,6 @@ impl Framer {
         None
     }
 }
+
+/// Write.
+pub fn write(_: &[(&str, &str)], _: &[u8], _: &mut Vec<u8>) {}

@@ -59,7 +59,7 @@ fn gist(request: &Request<'_>) -> BTreeMap<&'static str, Value> {
     gist.insert(
         "output",
         match &request.output {
-            Some(OutputFormat::JsonSchema { schema, .. }) => value(*schema),
+            Some(OutputFormat::JsonSchema { schema, .. }) => value(schema.raw()),
             Some(OutputFormat::JsonObject) => json!("object"),
             Some(OutputFormat::Text) | None => Value::Null,
         },
@@ -76,7 +76,7 @@ fn value(raw: Raw<'_>) -> Value {
 fn tool(tool: &Tool<'_>) -> Value {
     match tool {
         Tool::Function { name, description, parameters, .. } => {
-            json!({"name": name.read(), "description": description.as_ref().map(|text| text.read()), "schema": parameters.map(value)})
+            json!({"name": name.read(), "description": description.as_ref().map(|text| text.read()), "schema": parameters.as_ref().map(|schema| value(schema.raw()))})
         }
         Tool::Custom { name, .. } => json!({"custom": name.read()}),
         Tool::Opaque { kind, .. } => json!({ "opaque": kind }),

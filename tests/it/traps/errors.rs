@@ -19,7 +19,7 @@ fn t98_the_status_says_what_it_is_not_digits_in_the_text() {
 fn t99_only_what_was_filtered_is_called_so() {
     let finish = |word: &str| {
         let text = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "x"}]}, "finishReason": word}]}).to_string();
-        codec(G).decode_answer(text.as_bytes()).unwrap().finish.unwrap()
+        codec(G).decode_answer(text.as_bytes()).unwrap().finish.unwrap().into_owned()
     };
     for word in ["SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"] {
         assert_eq!(finish(word).reason, FinishReason::ContentFilter, "{word}");
@@ -69,6 +69,11 @@ fn t105_blocks_that_are_not_known_do_not_fail_the_request() {
     assert!(codec(A).decode_request(body.as_bytes()).is_ok());
     let sent = tell(A, C, serde_json::from_str(&body).unwrap_or_default());
     assert!(sent.body.to_string().contains("\"a\""));
-    let sent = tell_model(C, A, ("vertex", "claude-sonnet-4-6"), json!({"messages": [{"role": "user", "content": "a"}], "reasoning_effort": "high"}));
+    let sent = tell_model(
+        C,
+        A,
+        ("vertex", "claude-sonnet-4-6"),
+        json!({"messages": [{"role": "user", "content": "a"}], "reasoning_effort": "high"}),
+    );
     assert!(sent.body["output_config"]["effort"].is_string(), "{}", sent.body);
 }

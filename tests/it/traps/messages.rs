@@ -9,9 +9,10 @@ fn t35_system_turns_in_the_middle_stay_in_their_place() {
     let asked = json!({"messages": [{"role": "system", "content": "first"}, {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"}, {"role": "system", "content": "later"}, {"role": "user", "content": "c"}]});
     for to in [A, G, B] {
-        let text = tell(C, to, asked.clone()).body.to_string();
-        let at = |word: &str| text.find(&format!("\"{word}")).unwrap_or_else(|| panic!("{to:?}: no {word} in {text}"));
-        assert!(text.contains("first") && at("b") < at("later") && at("later") < at("c"), "{to:?} {text}");
+        let body = tell(C, to, asked.clone()).body;
+        let text = body[if to == G { "contents" } else { "messages" }].to_string();
+        let at = |word: &str| text.find(&format!(":\"{word}")).unwrap_or_else(|| panic!("{to:?}: no {word} in {text}"));
+        assert!(body.to_string().contains("first") && at("b\"") < at("later") && at("later") < at("c\""), "{to:?} {text}");
     }
     let body = tell(C, A, asked).body;
     assert!(body["system"].to_string().contains("first") && !body["system"].to_string().contains("later"), "{body}");
@@ -29,11 +30,18 @@ fn t36_an_empty_assistant_turn_is_left_out() {
 #[test]
 fn t37_null_content_stands_only_beside_calls() {
     let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {}});
-    let asked = |content: Value| json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": content},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "r"}]}]});
+    let asked = |content: Value| {
+        json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": content},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "r"}]}]})
+    };
     let body = tell(A, C, asked(json!([call]))).body;
     assert!(body["messages"][1]["content"].is_null() && body["messages"][1]["tool_calls"].is_array(), "{body}");
-    let body = tell(A, C, json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": []}, {"role": "user", "content": "b"}]})).body;
+    let body = tell(
+        A,
+        C,
+        json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": []}, {"role": "user", "content": "b"}]}),
+    )
+    .body;
     assert!(body["messages"].as_array().unwrap().iter().all(|m| m["content"].is_string()), "{body}");
 }
 
@@ -132,7 +140,8 @@ fn t47_items_without_a_type_are_messages() {
     let asked = json!({"input": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
         {"role": "user", "content": [{"type": "input_text", "text": "c"}]}]});
     let body = tell(R, C, asked).body;
-    let said: Vec<_> = body["messages"].as_array().unwrap().iter().map(|m| (m["role"].as_str().unwrap(), m["content"].to_string())).collect();
+    let said: Vec<_> =
+        body["messages"].as_array().unwrap().iter().map(|m| (m["role"].as_str().unwrap(), m["content"].to_string())).collect();
     assert_eq!(said.iter().map(|(role, _)| *role).collect::<Vec<_>>(), ["user", "assistant", "user"]);
     assert!(said[1].1.contains('b') && said[2].1.contains('c'));
 }
@@ -167,7 +176,12 @@ fn t52_names_are_not_sent_where_there_are_none() {
         let sent = tell(C, to, asked.clone());
         assert!(!sent.body.to_string().contains("ann") && sent.lost("name"), "{to:?} {sent:?}");
     }
-    assert!(!tell_model(A, C, ("groq", "llama-3.3-70b"), json!({"messages": [{"role": "user", "content": "hi"}]})).body.to_string().contains("function_call"));
+    assert!(
+        !tell_model(A, C, ("groq", "llama-3.3-70b"), json!({"messages": [{"role": "user", "content": "hi"}]}))
+            .body
+            .to_string()
+            .contains("function_call")
+    );
 }
 
 fn marked() -> Value {
@@ -227,9 +241,13 @@ fn schema_asked(schema: Value) -> Value {
 
 #[test]
 fn t111_constraints_that_are_refused_are_told_in_words() {
-    let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"], "additionalProperties": false});
+    let schema =
+        json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"], "additionalProperties": false});
     let told = tell_model(C, A, ("anthropic", "claude-sonnet-4-6"), schema_asked(schema)).body["output_config"]["format"]["schema"].clone();
-    assert!(told["properties"]["n"].get("minimum").is_none() && told["properties"]["n"]["description"].to_string().contains("minimum"), "{told}");
+    assert!(
+        told["properties"]["n"].get("minimum").is_none() && told["properties"]["n"]["description"].to_string().contains("minimum"),
+        "{told}"
+    );
 }
 
 #[test]

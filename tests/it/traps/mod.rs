@@ -72,7 +72,15 @@ pub fn try_tell(from: Dialect, to: Dialect, (kind, model): (&str, &str), mut bod
 pub fn reply(caller: Dialect) -> Reply {
     let id = RootRng::seeded(1).fork().exchange_id();
     let framing = codec(caller).framing();
-    Reply { id, model: "asked".into(), created: 1_700_000_000, stream_usage: true, input_tokens_estimate: 7, tools: Default::default(), framing }
+    Reply {
+        id,
+        model: "asked".into(),
+        created: 1_700_000_000,
+        stream_usage: true,
+        input_tokens_estimate: 7,
+        tools: Default::default(),
+        framing,
+    }
 }
 
 /// A provider's whole answer, told to a caller of another dialect.

@@ -18,16 +18,28 @@ fn t55_foreign_thinking_is_dropped_and_never_sent_as_text() {
         assert!(sent.lost("reasoning"), "{to:?} {sent:?}");
     }
     // A proof of Gemini's, replayed by a client of Anthropic's dialect to Anthropic.
-    let told = answer(G, A, json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "t", "thought": true, "thoughtSignature": "c2ln"}, {"text": "b"}]}, "finishReason": "STOP"}]}));
+    let told = answer(
+        G,
+        A,
+        json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "t", "thought": true, "thoughtSignature": "c2ln"}, {"text": "b"}]}, "finishReason": "STOP"}]}),
+    );
     let signature = told["content"][0]["signature"].as_str().unwrap();
-    let fault_or_loss = tell(R, A, json!({"input": [{"role": "user", "content": "a"}, {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "t"}], "encrypted_content": signature}, {"role": "assistant", "content": "b"}]}));
+    let fault_or_loss = tell(
+        R,
+        A,
+        json!({"input": [{"role": "user", "content": "a"}, {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "t"}], "encrypted_content": signature}, {"role": "assistant", "content": "b"}]}),
+    );
     assert!(!fault_or_loss.body.to_string().contains("thinking\":\"t\""), "{}", fault_or_loss.body);
 }
 
 #[test]
 fn t56_thinking_without_a_signature_is_not_replayed() {
-    let sent = tell(B, A, json!({"messages": [{"role": "user", "content": [{"text": "a"}]},
-        {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "secret thought", "signature": ""}}}, {"text": "b"}]}, {"role": "user", "content": [{"text": "c"}]}]}));
+    let sent = tell(
+        B,
+        A,
+        json!({"messages": [{"role": "user", "content": [{"text": "a"}]},
+        {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "secret thought", "signature": ""}}}, {"text": "b"}]}, {"role": "user", "content": [{"text": "c"}]}]}),
+    );
     assert!(!sent.body.to_string().contains("secret thought") && sent.lost("reasoning"), "{sent:?}");
 }
 

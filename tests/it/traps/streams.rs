@@ -30,7 +30,10 @@ fn t81_an_answer_cut_by_its_bound_still_ends_by_the_protocol() {
     let told = stream(C, A, &wire);
     assert!(told.contains("\"stop_reason\":\"max_tokens\"") && told.contains("event: message_stop"), "{told}");
     let last = data(&stream(C, R, &wire)).pop().unwrap();
-    assert_eq!((&last["type"], &last["response"]["incomplete_details"]["reason"]), (&json!("response.incomplete"), &json!("max_output_tokens")));
+    assert_eq!(
+        (&last["type"], &last["response"]["incomplete_details"]["reason"]),
+        (&json!("response.incomplete"), &json!("max_output_tokens"))
+    );
 }
 
 #[test]
@@ -54,7 +57,8 @@ fn t82_no_delta_comes_before_its_block() {
 
 #[test]
 fn t83_a_call_is_remembered_and_the_last_words_are_told() {
-    let wire = unnamed(&[gemini(json!([{"functionCall": {"name": "f", "args": {}}}]), None), gemini(json!([{"text": "bye"}]), Some("STOP"))]);
+    let wire =
+        unnamed(&[gemini(json!([{"functionCall": {"name": "f", "args": {}}}]), None), gemini(json!([{"text": "bye"}]), Some("STOP"))]);
     let told = stream(G, C, &wire);
     assert!(told.contains("bye") && told.contains("\"finish_reason\":\"tool_calls\""), "{told}");
     assert!(stream(G, A, &wire).contains("\"stop_reason\":\"tool_use\""));
@@ -76,7 +80,11 @@ fn t85_a_message_split_anywhere_is_the_same_message() {
 
 #[test]
 fn t87_an_exception_in_the_stream_is_an_error() {
-    for (name, kind) in [("throttlingException", FaultKind::RateLimited), ("validationException", FaultKind::BadRequest), ("modelStreamErrorException", FaultKind::UpstreamFailed)] {
+    for (name, kind) in [
+        ("throttlingException", FaultKind::RateLimited),
+        ("validationException", FaultKind::BadRequest),
+        ("modelStreamErrorException", FaultKind::UpstreamFailed),
+    ] {
         let mut seen = None;
         events(B, Framing::EventStream, &binary(name, &json!({"message": "no"})), |event| {
             if let Event::Fault(fault) = event {
@@ -86,11 +94,16 @@ fn t87_an_exception_in_the_stream_is_an_error() {
         assert_eq!(seen, Some(kind), "{name}");
     }
     let mut seen = None;
-    events(C, Framing::Sse, b"data: {\"error\":{\"message\":\"no\",\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}}\n\n", |event| {
-        if let Event::Fault(fault) = event {
-            seen = Some(fault.kind);
-        }
-    });
+    events(
+        C,
+        Framing::Sse,
+        b"data: {\"error\":{\"message\":\"no\",\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}}\n\n",
+        |event| {
+            if let Event::Fault(fault) = event {
+                seen = Some(fault.kind);
+            }
+        },
+    );
     assert_eq!(seen, Some(FaultKind::BudgetExhausted));
 }
 

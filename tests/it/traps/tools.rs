@@ -45,7 +45,10 @@ fn t04_a_call_without_arguments_is_an_empty_object() {
         json!({"type": "message_stop"}),
     ]);
     let arguments = |told: &str| -> String {
-        data(told).iter().filter_map(|e| e["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str().map(str::to_owned)).collect()
+        data(told)
+            .iter()
+            .filter_map(|e| e["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"].as_str().map(str::to_owned))
+            .collect()
     };
     assert_eq!(arguments(&stream(A, C, &wire)), "{}");
     for to in [R, G, B] {
@@ -114,7 +117,8 @@ fn two_calls_after_text() -> String {
         events.push(json!({"type": "content_block_delta", "index": index, "delta": {"type": "input_json_delta", "partial_json": "{}"}}));
         events.push(json!({"type": "content_block_stop", "index": index}));
     }
-    events.push(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"output_tokens": 2}}));
+    events
+        .push(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"output_tokens": 2}}));
     events.push(json!({"type": "message_stop"}));
     named(&events)
 }
@@ -138,12 +142,18 @@ fn bedrock_calls() -> Vec<u8> {
     wire.extend(binary("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": "x"}})));
     wire.extend(binary("contentBlockStop", &json!({"contentBlockIndex": 0})));
     for (index, id) in [(1, "a"), (2, "b")] {
-        wire.extend(binary("contentBlockStart", &json!({"contentBlockIndex": index, "start": {"toolUse": {"toolUseId": id, "name": "f"}}})));
+        wire.extend(binary(
+            "contentBlockStart",
+            &json!({"contentBlockIndex": index, "start": {"toolUse": {"toolUseId": id, "name": "f"}}}),
+        ));
         wire.extend(binary("contentBlockDelta", &json!({"contentBlockIndex": index, "delta": {"toolUse": {"input": "{}"}}})));
         wire.extend(binary("contentBlockStop", &json!({"contentBlockIndex": index})));
     }
     wire.extend(binary("messageStop", &json!({"stopReason": "tool_use"})));
-    wire.extend(binary("metadata", &json!({"usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}, "metrics": {"latencyMs": 1}})));
+    wire.extend(binary(
+        "metadata",
+        &json!({"usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}, "metrics": {"latencyMs": 1}}),
+    ));
     wire
 }
 
@@ -169,7 +179,10 @@ fn t12_the_output_index_is_the_place_in_the_output() {
 #[test]
 fn t14_a_name_that_comes_late_is_waited_for() {
     let wire = chunks(&[
-        chunk(json!({"role": "assistant", "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"arguments": ""}}]}), None),
+        chunk(
+            json!({"role": "assistant", "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"arguments": ""}}]}),
+            None,
+        ),
         chunk(json!({"tool_calls": [{"index": 0, "function": {"name": "weather"}}]}), None),
         chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{\"city\":\"Oslo\"}"}}]}), None),
         chunk(json!({}), Some("tool_calls")),
@@ -184,7 +197,10 @@ fn t14_a_name_that_comes_late_is_waited_for() {
 #[test]
 fn t15_a_call_is_not_over_because_its_buffer_parses() {
     let wire = chunks(&[
-        chunk(json!({"role": "assistant", "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}), None),
+        chunk(
+            json!({"role": "assistant", "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}),
+            None,
+        ),
         chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": " "}}]}), None),
         chunk(json!({}), Some("tool_calls")),
     ]);
@@ -242,7 +258,8 @@ fn t24_a_forced_tool_is_any_on_gemini_though_strict() {
     let asked = |choice: Value| json!({"messages": [{"role": "user", "content": "hi"}], "tools": [tool.clone()], "tool_choice": choice});
     let config = tell(C, G, asked(json!("required"))).body["toolConfig"]["functionCallingConfig"].clone();
     assert_eq!(config["mode"], "ANY");
-    let config = tell(C, G, asked(json!({"type": "function", "function": {"name": "weather"}}))).body["toolConfig"]["functionCallingConfig"].clone();
+    let config =
+        tell(C, G, asked(json!({"type": "function", "function": {"name": "weather"}}))).body["toolConfig"]["functionCallingConfig"].clone();
     assert_eq!((&config["mode"], &config["allowedFunctionNames"]), (&json!("ANY"), &json!(["weather"])));
 }
 
@@ -268,8 +285,12 @@ fn t26_gemini_functions_have_no_type_inside_and_share_one_tool() {
 fn t32_tools_survive_every_pair() {
     let ask = |dialect: Dialect| match dialect {
         C => json!({"messages": [{"role": "user", "content": "hi"}], "tools": [chat_tool("weather")]}),
-        R => json!({"input": "hi", "tools": [{"type": "function", "name": "weather", "description": "d", "parameters": schema(), "strict": false}]}),
-        A => json!({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "weather", "description": "d", "input_schema": schema()}]}),
+        R => {
+            json!({"input": "hi", "tools": [{"type": "function", "name": "weather", "description": "d", "parameters": schema(), "strict": false}]})
+        }
+        A => {
+            json!({"messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "weather", "description": "d", "input_schema": schema()}]})
+        }
         G => json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}],
             "tools": [{"functionDeclarations": [{"name": "weather", "description": "d", "parametersJsonSchema": schema()}]}]}),
         B => json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}],
@@ -279,9 +300,11 @@ fn t32_tools_survive_every_pair() {
         let sent = tell(from, to, ask(from));
         let text = sent.body.to_string();
         let request = codec(to).decode_request(text.as_bytes()).unwrap();
-        let [outrider::ir::Tool::Function { name, description, parameters, .. }] = &request.tools[..] else { panic!("{from:?} {to:?} {text}") };
+        let [outrider::ir::Tool::Function { name, description, parameters, .. }] = &request.tools[..] else {
+            panic!("{from:?} {to:?} {text}")
+        };
         assert!(name.is("weather") && description.as_ref().unwrap().is("d"), "{from:?} {to:?} {text}");
-        let told: Value = serde_json::from_str(parameters.as_ref().unwrap().get()).unwrap();
+        let told: Value = serde_json::from_str(parameters.as_ref().unwrap().raw().get()).unwrap();
         assert_eq!(told, schema(), "{from:?} {to:?}");
     }
 }

@@ -186,7 +186,12 @@ fn format<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
             let schema = told(raw, "schema").ok_or_else(|| at.key("schema").expected("a JSON schema", None))?;
             let strict = told(raw, "strict").map(|strict| boolean(strict, &at.key("strict"))).transpose()?;
             let (name, description) = (told(raw, "name"), told(raw, "description"));
-            Some(OutputFormat::JsonSchema { name: name.and_then(Text::of), description: description.and_then(Text::of), schema, strict })
+            Some(OutputFormat::JsonSchema {
+                name: name.and_then(Text::of),
+                description: description.and_then(Text::of),
+                schema: schema.into(),
+                strict,
+            })
         }
         _ => None,
     })

@@ -211,7 +211,7 @@ fn put_format(format: &OutputFormat<'_>, notes: &mut Notes, traits: &ModelTraits
             if let Some(description) = description {
                 description.put("description", o);
             }
-            o.raw("schema", *schema);
+            o.raw("schema", schema.raw());
             if let Some(strict) = strict {
                 o.bool("strict", *strict);
             }
@@ -263,7 +263,7 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
                 description.put("description", o);
             }
             match parameters {
-                Some(schema) => put_schema(*schema, o),
+                Some(schema) => put_schema(schema.raw(), o),
                 None => o.verbatim("parameters", r#"{"type":"object","properties":{}}"#),
             }
             // Left out it counts as true, which few schemas meet.

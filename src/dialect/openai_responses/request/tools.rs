@@ -59,7 +59,7 @@ fn function<'a>(raw: Raw<'a>, namespace: Option<&Text<'a>>, request: &mut Reques
             "name" => name = Some(value),
             "description" => description = Some(text(value, &at.key("description"))?),
             "parameters" => match value.is_object() {
-                true => parameters = Some(value),
+                true => parameters = Some(value.into()),
                 false => return Err(at.key("parameters").expected("a JSON schema (an object)", Some(value))),
             },
             "strict" => strict = Some(boolean(value, &at.key("strict"))?),
