@@ -11,8 +11,7 @@ use crate::ir::{
 };
 
 /// Reads a request. A member that is `null` counts as absent, as with the API.
-pub(super) fn request(body: &[u8]) -> Result<Request<'_>, Fault> {
-    let raw = Raw::parse(body).map_err(|e| Fault::bad_request(format!("The body is not JSON: {e}.")))?;
+pub(super) fn request(raw: Raw<'_>) -> Result<Request<'_>, Fault> {
     if !raw.is_object() {
         return Err(Fault::bad_request("The body must be a JSON object with `model`, `max_tokens` and `messages`."));
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
+use crate::base::json::Raw;
 use crate::base::rng::ExchangeId;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
@@ -31,7 +32,7 @@ impl Codec for Bedrock {
         &[]
     }
 
-    fn decode_request<'a>(&self, _: &'a [u8]) -> Result<Request<'a>, Fault> {
+    fn read_request<'a>(&self, _: Raw<'a>) -> Result<Request<'a>, Fault> {
         todo!()
     }
 

@@ -17,8 +17,7 @@ pub(super) const TOOL_CONFIG: &str = "toolConfig.";
 pub(super) const CALLING: &str = "toolConfig.functionCallingConfig.";
 
 /// Reads a request, or the question how many tokens one has.
-pub(super) fn request(body: &[u8]) -> Result<Request<'_>, Fault> {
-    let raw = Raw::parse(body).map_err(|e| Fault::bad_request(format!("The body is not JSON: {e}.")))?;
+pub(super) fn request(raw: Raw<'_>) -> Result<Request<'_>, Fault> {
     if !raw.is_object() {
         return Err(Fault::bad_request("The body must be a JSON object with `contents`."));
     }

@@ -33,7 +33,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
-use crate::base::json;
+use crate::base::json::{self, Raw};
 use crate::base::rng::ExchangeId;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
@@ -97,8 +97,8 @@ impl Codec for Gemini {
         ]
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
-        decode::request(body)
+    fn read_request<'a>(&self, root: Raw<'a>) -> Result<Request<'a>, Fault> {
+        decode::request(root)
     }
 
     fn encode_request(

@@ -16,7 +16,7 @@ use super::openai::error;
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
-use crate::base::json::object;
+use crate::base::json::{Raw, object};
 use crate::base::rng::ExchangeId;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
@@ -69,8 +69,8 @@ impl Codec for OpenAiResponses {
         ]
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
-        request::decode(body)
+    fn read_request<'a>(&self, root: Raw<'a>) -> Result<Request<'a>, Fault> {
+        request::decode(root)
     }
 
     fn encode_request(

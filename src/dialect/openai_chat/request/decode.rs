@@ -7,8 +7,7 @@ use crate::base::json::Raw;
 use crate::ir::{Dialect, Effort, Extension, OutputFormat, Reasoning, ReasoningMode, Request, Text, Tool, ToolChoice};
 
 /// Reads a chat request.
-pub(in super::super) fn decode(body: &[u8]) -> Result<Request<'_>, Fault> {
-    let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("the body is not JSON: {error}")))?;
+pub(in super::super) fn decode(root: Raw<'_>) -> Result<Request<'_>, Fault> {
     if !root.is_object() {
         return Err(At::Root.expected("an object", Some(root)));
     }

@@ -9,8 +9,7 @@ use crate::ir::{Dialect, Effort, Extension, Message, OutputFormat, Part, Reasoni
 
 /// Reads a request. What only the provider that holds it could resolve (an earlier response, a stored prompt) is refused:
 /// this is asked for only where the request goes to another dialect.
-pub(in super::super) fn decode(body: &[u8]) -> Result<Request<'_>, Fault> {
-    let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("the body is not JSON: {error}")))?;
+pub(in super::super) fn decode(root: Raw<'_>) -> Result<Request<'_>, Fault> {
     if !root.is_object() {
         return Err(At::Root.expected("an object", Some(root)));
     }
