@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Dialect, Number, Text};
-use crate::base::json::Raw;
+use crate::base::json::{Raw, RawCow};
 
 /// One chat request.
 #[derive(Clone, Debug, Default)]
@@ -331,8 +331,8 @@ pub enum OutputFormat<'a> {
         name: Option<Text<'a>>,
         /// What it is for.
         description: Option<Text<'a>>,
-        /// The schema, verbatim.
-        schema: Raw<'a>,
+        /// The schema, verbatim; some dialects pack it into a string.
+        schema: RawCow<'a>,
         /// Whether the answer must match exactly.
         strict: Option<bool>,
     },

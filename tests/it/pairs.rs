@@ -59,7 +59,7 @@ fn gist(request: &Request<'_>) -> BTreeMap<&'static str, Value> {
     gist.insert(
         "output",
         match &request.output {
-            Some(OutputFormat::JsonSchema { schema, .. }) => value(*schema),
+            Some(OutputFormat::JsonSchema { schema, .. }) => value(schema.raw()),
             Some(OutputFormat::JsonObject) => json!("object"),
             Some(OutputFormat::Text) | None => Value::Null,
         },

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-pub use raw::Raw;
+pub use raw::{Raw, RawCow};
 pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};
 pub use write::{Array, Object, array, object};

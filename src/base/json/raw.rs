@@ -129,6 +129,43 @@ impl<'a> Raw<'a> {
     }
 }
 
+/// A JSON value that stands in a text, or that was unpacked from a string in it and is kept here.
+#[derive(Clone, Debug)]
+pub enum RawCow<'a> {
+    /// Where it stands.
+    Borrowed(Raw<'a>),
+    /// Unpacked.
+    Owned(Unpacked),
+}
+
+/// The text of one JSON value, after a full validation.
+#[derive(Clone, Debug)]
+pub struct Unpacked(String);
+
+impl RawCow<'_> {
+    /// The value in a text of its own.
+    ///
+    /// # Errors
+    /// Where `text` is not one JSON value.
+    pub fn unpack(text: &str) -> Result<Self, Box<JsonError>> {
+        Raw::parse(text.as_bytes()).map(|raw| Self::Owned(Unpacked(raw.get().to_owned())))
+    }
+
+    /// The value.
+    pub fn raw(&self) -> Raw<'_> {
+        match self {
+            Self::Borrowed(raw) => *raw,
+            Self::Owned(Unpacked(text)) => Raw(text),
+        }
+    }
+}
+
+impl<'a> From<Raw<'a>> for RawCow<'a> {
+    fn from(raw: Raw<'a>) -> Self {
+        Self::Borrowed(raw)
+    }
+}
+
 /// Between the brackets, in a text that is known to be valid: nothing is checked again.
 struct Items<'a> {
     text: &'a str,

@@ -344,7 +344,7 @@ fn output_format<'a>(value: Raw<'a>, path: &Path<'_>, name: &'static str, reques
         return Ok(());
     }
     let schema = required(value, path, "schema", |schema, path| object(schema, path).map(|()| schema))?;
-    request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema, strict: None });
+    request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None });
     Ok(())
 }
 

@@ -141,7 +141,7 @@ impl<'w, 'a> Writer<'w, 'a> {
                 if description.is_some() {
                     self.lose("response_format.json_schema.description");
                 }
-                Some(*schema)
+                Some(schema.raw())
             }
             Some(OutputFormat::JsonObject) => {
                 self.lose("response_format");

@@ -250,7 +250,7 @@ fn output<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
         "text" => Some(OutputFormat::Text),
         // Some hosts take a schema right here.
         "json_object" => Some(match told(raw, "schema").filter(|schema| schema.is_object()) {
-            Some(schema) => OutputFormat::JsonSchema { name: None, description: None, schema, strict: None },
+            Some(schema) => OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None },
             None => OutputFormat::JsonObject,
         }),
         "json_schema" => {
@@ -258,8 +258,9 @@ fn output<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
             let inner = told(raw, "json_schema").unwrap_or(raw);
             let schema = told(inner, "schema").ok_or_else(|| at.key("schema").expected("a JSON schema", None))?;
             let strict = told(inner, "strict").map(|strict| boolean(strict, &at.key("strict"))).transpose()?;
-            let (name, description) = (told(inner, "name"), told(inner, "description"));
-            Some(OutputFormat::JsonSchema { name: name.and_then(Text::of), description: description.and_then(Text::of), schema, strict })
+            let name = told(inner, "name").and_then(Text::of);
+            let description = told(inner, "description").and_then(Text::of);
+            Some(OutputFormat::JsonSchema { name, description, schema: schema.into(), strict })
         }
         _ => None,
     })

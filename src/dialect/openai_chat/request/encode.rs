@@ -240,7 +240,7 @@ fn output(format: &OutputFormat<'_>, traits: &ModelTraits, notes: &mut Notes, o:
                 if let Some(description) = description {
                     description.put("description", o);
                 }
-                o.raw("schema", *schema);
+                o.raw("schema", schema.raw());
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
                 }
