@@ -218,7 +218,7 @@ fn tool_use<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<
 const EMPTY_OBJECT: Text<'static> = Text::Plain(Cow::Borrowed("{}"));
 
 /// The arguments that an `input` stands for. A client that keeps what it streamed may send a string here; that is the text itself.
-pub(super) fn input(value: Raw<'_>) -> Text<'_> {
+pub(in crate::dialect) fn input(value: Raw<'_>) -> Text<'_> {
     match Text::of(value) {
         Some(text) if text.is_empty() => EMPTY_OBJECT,
         Some(text) => text,
@@ -389,7 +389,7 @@ fn extension<'a>(name: impl Into<Cow<'a, str>>, value: Raw<'a>) -> Extension<'a>
     Extension { dialect: Dialect::Anthropic, name: name.into(), value }
 }
 
-fn each<'a, T>(
+pub(in crate::dialect) fn each<'a, T>(
     value: Raw<'a>,
     path: &Path<'_>,
     expected: &str,
@@ -401,7 +401,7 @@ fn each<'a, T>(
     value.elements().enumerate().map(|(i, element)| read(element, &path.index(i))).collect()
 }
 
-fn optional<'a, T>(
+pub(in crate::dialect) fn optional<'a, T>(
     value: Raw<'a>,
     path: &Path<'_>,
     name: &str,
@@ -413,7 +413,7 @@ fn optional<'a, T>(
     }
 }
 
-fn required<'a, T>(
+pub(in crate::dialect) fn required<'a, T>(
     value: Raw<'a>,
     path: &Path<'_>,
     name: &str,
@@ -423,19 +423,19 @@ fn required<'a, T>(
     read(member, &path.name(name))
 }
 
-fn object(value: Raw<'_>, path: &Path<'_>) -> Result<(), Fault> {
+pub(in crate::dialect) fn object(value: Raw<'_>, path: &Path<'_>) -> Result<(), Fault> {
     if value.is_object() { Ok(()) } else { Err(path.wrong("an object", value)) }
 }
 
-fn text<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Text<'a>, Fault> {
+pub(in crate::dialect) fn text<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Text<'a>, Fault> {
     Text::of(value).ok_or_else(|| path.wrong("a string", value))
 }
 
-fn number<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Number<'a>, Fault> {
+pub(in crate::dialect) fn number<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Number<'a>, Fault> {
     Number::of(value).ok_or_else(|| path.wrong("a number", value))
 }
 
-fn whole(value: Raw<'_>, path: &Path<'_>) -> Result<u64, Fault> {
+pub(in crate::dialect) fn whole(value: Raw<'_>, path: &Path<'_>) -> Result<u64, Fault> {
     match (value.u64(), value.number()) {
         (Some(count), _) => Ok(count),
         (None, Some(other)) => Err(path.fault(format_args!("expected a whole number from 0, found {}", short(other)))),
@@ -443,12 +443,12 @@ fn whole(value: Raw<'_>, path: &Path<'_>) -> Result<u64, Fault> {
     }
 }
 
-fn boolean(value: Raw<'_>, path: &Path<'_>) -> Result<bool, Fault> {
+pub(in crate::dialect) fn boolean(value: Raw<'_>, path: &Path<'_>) -> Result<bool, Fault> {
     value.bool().ok_or_else(|| path.wrong("a boolean", value))
 }
 
 /// The characters of a text, borrowed where they stand unescaped.
-fn plain(text: Text<'_>) -> Cow<'_, str> {
+pub(in crate::dialect) fn plain(text: Text<'_>) -> Cow<'_, str> {
     match text {
         Text::Escaped(inner) => crate::base::json::unescape(inner),
         Text::Plain(plain) => plain,
@@ -456,7 +456,7 @@ fn plain(text: Text<'_>) -> Cow<'_, str> {
 }
 
 /// A caller's word for an error text: no longer than it helps.
-fn short(word: &str) -> &str {
+pub(in crate::dialect) fn short(word: &str) -> &str {
     let end = word.char_indices().nth(40).map_or(word.len(), |(at, _)| at);
     &word[..end]
 }

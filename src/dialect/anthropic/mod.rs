@@ -5,19 +5,19 @@
 //! `stream_encoder` streams, `error` failures, and `wire` what they share.
 
 mod answer;
-mod blocks;
-mod decode;
+pub(super) mod blocks;
+pub(super) mod decode;
 mod encode;
 mod error;
-mod schema;
+pub(super) mod schema;
 mod stream_decoder;
 mod stream_encoder;
 #[cfg(test)]
 mod tests;
-mod thinking;
-mod tools;
-mod turns;
-mod wire;
+pub(super) mod thinking;
+pub(super) mod tools;
+pub(super) mod turns;
+pub(super) mod wire;
 
 use std::borrow::Cow;
 

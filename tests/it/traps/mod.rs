@@ -165,6 +165,6 @@ pub fn binary(kind: &str, payload: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     let how = if kind.ends_with("Exception") { (":exception-type", "exception") } else { (":event-type", "event") };
     let headers = [(how.0, kind), (":content-type", "application/json"), (":message-type", how.1)];
-    outrider::base::eventstream::write(&headers, payload.to_string().as_bytes(), &mut out);
+    outrider::base::eventstream::write(&headers, &mut out, |out| out.extend_from_slice(payload.to_string().as_bytes()));
     out
 }
