@@ -430,6 +430,14 @@ pub struct ModelTraits {
     pub replays_reasoning: bool,
     /// Whether its streams end by closing after the finish reason, without the dialect's end mark.
     pub ends_without_mark: bool,
+    /// Whether `stream_options` is known (OpenAI's question for the usage of a stream).
+    pub stream_options: bool,
+    /// Whether `top_k` is known beside OpenAI's own members.
+    pub top_k: bool,
+    /// Whether the seed is called `random_seed`.
+    pub random_seed: bool,
+    /// Whether ids of tool calls must have nine letters and digits.
+    pub short_call_ids: bool,
 }
 
 impl Default for ModelTraits {
@@ -446,6 +454,10 @@ impl Default for ModelTraits {
             developer_role: true,
             replays_reasoning: false,
             ends_without_mark: false,
+            stream_options: true,
+            top_k: false,
+            random_seed: false,
+            short_call_ids: false,
         }
     }
 }

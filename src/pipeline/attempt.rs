@@ -19,8 +19,8 @@ use super::snapshot::{Route, RouteTarget};
 use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
 use crate::base::framing::Framing;
-use crate::base::{Fault, FaultKind, Retry};
-use crate::config::{Place, Target};
+use crate::base::{Fault, FaultKind, Retry, Secret};
+use crate::config::{Place, Target, Timeouts};
 use crate::dialect::{Losses, Reply, codec};
 use crate::echo;
 use crate::ir::Operation;
@@ -78,7 +78,8 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
         let names = &route.targets[index];
         account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
         account.target = Some(names.header.clone());
-        let refusal = match one_try(line, call, route, index, deadline, &mut account.record).await {
+        let mut sent = None;
+        let refusal = match one_try(line, call, route, index, deadline, &mut account.record, &mut sent).await {
             Ok(good) => {
                 names.meters.attempt_succeeded(meters, call.endpoint.operation);
                 if !good.losses.is_empty() {
@@ -91,7 +92,7 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
                 return Ok(good);
             }
             Err(mut refusal) => {
-                answer::redact_fault(&mut refusal.fault, targets[index].provider.secret.as_ref());
+                answer::redact_fault(&mut refusal.fault, sent.as_ref());
                 refusal
             }
         };
@@ -124,7 +125,7 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
     }
 }
 
-/// One try at one target, in its time.
+/// One try at one target, in its time. `sent` is told the secret that went out with it.
 async fn one_try(
     line: &Pipeline,
     call: &mut Call,
@@ -132,6 +133,7 @@ async fn one_try(
     index: usize,
     deadline: Instant,
     record: &mut Record,
+    sent: &mut Option<Secret>,
 ) -> Result<Good, Refusal> {
     let target = &route.model.targets[index];
     let timeout = &route.model.timeout;
@@ -139,7 +141,7 @@ async fn one_try(
     let sent_at = clock::now();
     // Only a stream tells its first token; a whole answer may rightly take until the deadline.
     let due = if call.stream { deadline.min(sent_at + timeout.first_token) } else { deadline };
-    let answered = tokio::time::timeout_at(due, ask(line, call, target, &prepared, timeout.connect, timeout.idle)).await;
+    let answered = tokio::time::timeout_at(due, ask(line, call, target, &prepared, timeout, sent)).await;
     let answer = match answered {
         Ok(answer) => answer?,
         Err(_) => {
@@ -151,7 +153,7 @@ async fn one_try(
     };
     let back_at = clock::now();
     let patience = Patience { idle: timeout.idle, deadline };
-    let good = understand(line, call, target, &route.targets[index], prepared, answer, patience, due, record).await;
+    let good = understand(line, call, target, &route.targets[index], prepared, answer, patience, due, record, sent.as_ref()).await;
     let waited = back_at.duration_since(sent_at);
     if !call.stream {
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(waited).saturating_sub(record.receiving));
@@ -178,23 +180,28 @@ async fn ask(
     call: &Call,
     target: &Target,
     prepared: &Prepared,
-    connect_timeout: Duration,
-    idle: Duration,
+    timeout: &Timeouts,
+    sent: &mut Option<Secret>,
 ) -> Result<Answered, Refusal> {
     let bounds = &line.shared.stores.bounds;
     let response = match &target.provider.place {
         Place::Echo => echo::answer(&prepared.body, call.endpoint.operation).map_err(Refusal::from)?,
         Place::Http(site) => {
-            let request = outbound::request(call, target, prepared)?;
-            line.upstream.send(site, connect_timeout, request).await.map_err(|error| not_sent(&error, target))?
+            let mut request = outbound::request(call, target, prepared)?;
+            let credentials = &line.shared.credentials;
+            *sent = credentials.authorize(&line.upstream, &target.provider, &mut request, &prepared.body).await?;
+            line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, target))?
         }
     };
     let (head, body) = response.into_parts();
     let mut hold = line.shared.stores.held.open();
     if !head.status.is_success() {
-        let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
+        if matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            line.shared.credentials.refused(&target.provider);
+        }
+        let body = answer::collect(body, ERROR_BYTES_MAX, Some(timeout.idle), &mut hold).await?;
         let (provider, caller) = (prepared.dialect, call.endpoint.dialect);
-        return Err(answer::refusal(provider, caller, head.status, head.headers, body, target.provider.secret.as_ref()));
+        return Err(answer::refusal(provider, caller, head.status, head.headers, body, sent.as_ref()));
     }
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // A JSON array is told from one answer by what was asked for only.
@@ -206,7 +213,7 @@ async fn ask(
         (true, true) => Ok(Answered { headers: head.headers, body: AnsweredBody::Stream(body) }),
         (true, false) => {
             // An error under status 200, or a page of something else.
-            let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
+            let body = answer::collect(body, ERROR_BYTES_MAX, Some(timeout.idle), &mut hold).await?;
             let told = codec(prepared.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
             Err(told.unwrap_or_else(|| unlike(target, &format!("`{content_type}` where an event stream was asked for"))).into())
         }
@@ -249,6 +256,7 @@ async fn understand(
     patience: Patience,
     due: Instant,
     record: &mut Record,
+    secret: Option<&Secret>,
 ) -> Result<Good, Refusal> {
     let (provider, caller) = (codec(prepared.dialect), codec(call.endpoint.dialect));
     let mut headers = answered.headers;
@@ -302,7 +310,7 @@ async fn understand(
                 mode,
                 framing: prepared.framing,
                 id: record.id,
-                secret: target.provider.secret.clone(),
+                secret: secret.cloned(),
                 patience,
                 event_bytes_max: line.shared.stores.bounds.event_bytes_max,
                 ends_without_mark: target.traits.ends_without_mark,

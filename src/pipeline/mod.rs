@@ -5,6 +5,7 @@ mod answer;
 mod attempt;
 mod held;
 mod ingress;
+mod layout;
 mod models;
 mod outbound;
 mod passing;
@@ -28,6 +29,7 @@ use crate::base::clock::{self, WallClock};
 use crate::base::drain::Drain;
 use crate::base::rng::RootRng;
 use crate::base::{Fault, FaultKind, Origin};
+use crate::credential::Credentials;
 use crate::dialect::Losses;
 use crate::ir::Operation;
 use crate::upstream::Upstream;
@@ -50,6 +52,8 @@ pub struct Shared {
     pub snapshot: tokio::sync::watch::Sender<Arc<Snapshot>>,
     /// What outlives it.
     pub stores: Stores,
+    /// The tokens that providers are asked with.
+    pub credentials: Credentials,
     /// The way down.
     pub drain: Drain,
 }

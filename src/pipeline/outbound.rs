@@ -6,8 +6,9 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 
 use super::ingress::Call;
+use super::layout;
 use crate::base::framing::Framing;
-use crate::base::json::{self, Patch, Raw};
+use crate::base::json::{self, Envelope, Patch, Raw};
 use crate::base::{Fault, FaultKind, Origin};
 use crate::config::{Model, Place, Site, Target};
 use crate::dialect::{Losses, Notes, codec};
@@ -37,15 +38,22 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     let dialect = target.dialect(call.endpoint.dialect);
     if dialect == call.endpoint.dialect {
         let mut patches = Vec::new();
-        if target.model != call.model
+        let vertex = layout::wants_vertex_body(target, dialect);
+        if vertex {
+            patches = layout::vertex_patches(&call.body, &call.envelope, call.endpoint.operation);
+        }
+        let model_stays = !vertex || call.endpoint.operation == Operation::CountTokens;
+        if model_stays
+            && target.model != call.model
             && let Some(span) = call.envelope.span(&call.body, "model")
         {
             let mut with = Vec::with_capacity(target.model.len() + 2);
             json::write_string(&target.model, &mut with);
             patches.push(Patch { span, with: with.into() });
         }
-        let withhold_usage =
-            dialect == Dialect::OpenAiChat && call.endpoint.operation == Operation::Chat && call.stream && !call.stream_usage;
+        let withhold_usage = dialect == Dialect::OpenAiChat && call.endpoint.operation == Operation::Chat && call.stream && !call.stream_usage
+            // Where it cannot be asked for, it is told anyway, with the last piece of content.
+            && target.traits.stream_options;
         if withhold_usage {
             patches.push(ask_for_usage(call));
         }
@@ -78,7 +86,12 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     {
         return Err(refuse_loss(lost, &notes.losses, target));
     }
-    Ok(Prepared { body: body.into(), notes, dialect, framing, translated: true, withhold_usage: false })
+    let mut body = Bytes::from(body);
+    if layout::wants_vertex_body(target, dialect) {
+        let envelope = Envelope::read(&body).map_err(|error| Fault::internal(format!("a body of our own: {error}")))?;
+        body = layout::vertex_body(&body, &envelope, call.endpoint.operation);
+    }
+    Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false })
 }
 
 fn refuse_loss(first: &str, losses: &Losses, target: &Target) -> Fault {
@@ -113,13 +126,13 @@ fn ask_for_usage(call: &Call) -> Patch {
     }
 }
 
-/// Makes the HTTP request around a body.
+/// Makes the HTTP request around a body, complete but for the provider's credential.
 ///
 /// # Errors
 /// The operation has no path in the target's dialect.
 pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Full<Bytes>>, Fault> {
     let codec = codec(prepared.dialect);
-    let Some(path) = codec.path(call.endpoint.operation, &target.model, call.stream) else {
+    let Some(path) = layout::path(target, prepared.dialect, call.endpoint.operation, call.stream) else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
         return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(crate::base::Retry::OtherTarget));
     };
@@ -146,9 +159,6 @@ pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Resu
         }
     }
     for (name, value) in &target.provider.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    if let Some((name, value)) = &target.provider.credential {
         headers.insert(name.clone(), value.clone());
     }
     let mut request = Request::new(Full::new(prepared.body.clone()));

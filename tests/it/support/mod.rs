@@ -18,10 +18,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use outrider::base::body::Body;
-use outrider::base::clock::StillClock;
+use outrider::base::clock::{StillClock, WallClock};
 use outrider::base::drain::Drain;
 use outrider::base::rng::RootRng;
 use outrider::config::{Config, Outside};
+use outrider::credential::Credentials;
 use outrider::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
 use outrider::telemetry::{Failures, Meters, Sinks};
 use outrider::upstream::{Connector, Dial, Dialled, Io, Upstream};
@@ -245,6 +246,16 @@ impl HttpBody for Scripted {
     }
 }
 
+/// What the wall clock shows.
+pub const WALL_SECONDS: u64 = 1_800_000_000;
+
+/// Neither variables nor files.
+const NOTHING: Outside<'static> = Outside { env: &|_| None, read: &nothing };
+
+fn nothing(_: &Path) -> std::io::Result<String> {
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
 /// A gateway among scripted providers.
 pub struct World {
     pub line: Pipeline,
@@ -278,22 +289,28 @@ impl Reply {
 impl World {
     /// A world by this configuration; its providers live at `http://NAME.test`.
     pub fn new(toml: &str) -> Self {
+        Self::within(toml, &NOTHING)
+    }
+
+    /// A world with variables and files outside.
+    pub fn within(toml: &str, outside: &Outside<'_>) -> Self {
         let net = Arc::new(Net::default());
-        Self::through(Connector::Dial(Arc::clone(&net) as Arc<dyn Dial>), net, toml)
+        Self::through(Connector::Dial(Arc::clone(&net) as Arc<dyn Dial>), net, toml, outside)
     }
 
     /// A world whose providers are on real sockets.
     pub fn on_the_network(toml: &str) -> Self {
-        Self::through(Connector::Network(Arc::default()), Arc::default(), toml)
+        Self::through(Connector::Network(Arc::default()), Arc::default(), toml, &NOTHING)
     }
 
-    fn through(connector: Connector, net: Arc<Net>, toml: &str) -> Self {
-        let outside = Outside { env: &|_| None, read: &|_| Err(std::io::ErrorKind::NotFound.into()) };
-        let loaded = Config::parse(Path::new("world.toml"), toml, &outside).unwrap_or_else(|faults| panic!("{faults}"));
+    fn through(connector: Connector, net: Arc<Net>, toml: &str, outside: &Outside<'_>) -> Self {
+        let loaded = Config::parse(Path::new("world.toml"), toml, outside).unwrap_or_else(|faults| panic!("{faults}"));
         let config = loaded.config;
         let sinks = Sinks { meters: Meters::new(), team: "test".into(), app: "world".into(), failures: Failures::default() };
+        let wall: Arc<dyn WallClock> = Arc::new(StillClock(SystemTime::UNIX_EPOCH + Duration::from_secs(WALL_SECONDS)));
         let shared = Shared {
-            env: Env { wall: Arc::new(StillClock(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))), rng: RootRng::seeded(1) },
+            credentials: Credentials::new(Arc::clone(&wall)),
+            env: Env { wall, rng: RootRng::seeded(1) },
             snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(config.policy))),
             stores: Stores::new(config.bootstrap.bounds, sinks),
             drain: Drain::default(),
@@ -309,6 +326,11 @@ impl World {
 
     /// Places a provider at `http://NAME.test`; it decides by the request and how many came before.
     pub fn provider(&self, name: &str, decide: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static) -> Arc<Provider> {
+        self.host(&format!("{name}.test"), decide)
+    }
+
+    /// The same under any host's name.
+    pub fn host(&self, host: &str, decide: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static) -> Arc<Provider> {
         let provider = Arc::new(Provider {
             decide: Box::new(decide),
             seen: Mutex::default(),
@@ -316,7 +338,7 @@ impl World {
             cancelled: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
         });
-        self.net.providers.lock().unwrap().insert(format!("{name}.test"), Arc::clone(&provider));
+        self.net.providers.lock().unwrap().insert(host.to_owned(), Arc::clone(&provider));
         provider
     }
 

@@ -1,6 +1,6 @@
 //! Writing the conversation.
 
-use super::encode::extensions;
+use super::encode::{extensions, put_call_id};
 use super::message::OPAQUE_CALL;
 use crate::base::Fault;
 use crate::base::json::{Array, Object};
@@ -128,7 +128,7 @@ impl Writer<'_> {
         }
         a.object(|o| {
             o.string("role", "tool");
-            id.put("tool_call_id", o);
+            put_call_id("tool_call_id", id, self.traits, o);
             let flag = if error { "Error: " } else { "" };
             match &texts[..] {
                 [] | [_] => {
@@ -284,7 +284,7 @@ impl Writer<'_> {
         }
         let (kind, input) = if custom { ("custom", "input") } else { ("function", "arguments") };
         a.object(|o| {
-            id.put("id", o);
+            put_call_id("id", id, self.traits, o);
             o.string("type", kind);
             o.object(kind, |o| {
                 put_tool_name(name, self.notes, o);

@@ -46,7 +46,9 @@ pub(in super::super) fn encode(
         // Accounting needs the usage, whether or not the caller does.
         if request.stream {
             o.bool("stream", true);
-            o.object("stream_options", |o| o.bool("include_usage", true));
+            if traits.stream_options {
+                o.object("stream_options", |o| o.bool("include_usage", true));
+            }
         }
         extensions(&request.extensions, "", notes, o);
     });
@@ -65,6 +67,32 @@ pub(super) fn extensions(extensions: &[Extension<'_>], place: &str, notes: &mut 
             _ => notes.losses.add(format!("{place}{}", extension.name)),
         }
     }
+}
+
+/// Writes a call's id, so that the target takes it: the same id becomes the same at the call and at its result.
+pub(super) fn put_call_id(key: &str, id: &Text<'_>, traits: &ModelTraits, o: &mut Object<'_>) {
+    if !traits.short_call_ids {
+        return id.put(key, o);
+    }
+    let plain = id.read();
+    match plain.len() == SHORT_ID_BYTES && plain.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        true => id.put(key, o),
+        false => o.string(key, &short_id(&plain)),
+    }
+}
+
+const SHORT_ID_BYTES: usize = 9;
+
+/// Nine letters and digits by the id's digest (FNV-1a): two ids of one conversation that meet are one in 10¹⁵.
+fn short_id(id: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut digest = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut digit = || {
+        let digit = DIGITS[(digest % 62) as usize];
+        digest /= 62;
+        char::from(digit)
+    };
+    (0..SHORT_ID_BYTES).map(|_| digit()).collect()
 }
 
 /// What a member of OpenAI's other dialect is called here, where it means the same.
@@ -180,11 +208,14 @@ fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &
             _ => {}
         }
     }
-    if request.top_k.is_some() {
-        notes.losses.add("top_k");
+    match &request.top_k {
+        Some(value) if traits.top_k && traits.sampling => o.verbatim("top_k", &value.0),
+        Some(_) => notes.losses.add("top_k"),
+        None => {}
     }
+    let seed = if traits.random_seed { "random_seed" } else { "seed" };
     let numbers =
-        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
+        [(seed, &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
     for (name, value) in numbers {
         if let Some(value) = value {
             o.verbatim(name, &value.0);
