@@ -182,7 +182,8 @@ fn aws_region(
     }
     told.extend(named.clone().map(|region| ("region", region)));
     let found = named.or(of_host).or_else(|| AWS_REGIONS.iter().find_map(|name| reading.env(name)));
-    let found = found.filter(|region| is_host_label(region));
+    // A host of one's own stands for a region that it does not name: signatures to it want some region.
+    let found = found.filter(|region| is_host_label(region)).or_else(|| url.map(|_| "us-east-1".to_owned()));
     if found.is_none() {
         reading.fault(&table.spot("region"), "is missing (as \"us-east-1\"; did you mean region = \"env:AWS_REGION\"?)");
     }

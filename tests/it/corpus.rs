@@ -44,8 +44,15 @@ fn way(exchange: &Exchange) -> Way {
     let native = |kind: &str, base: &str, path: String| Way { world: alone(kind, base), upstream: path.clone(), path, native: true };
     let tail = |mark: &str| exchange.path.split_once(mark).map(|(_, tail)| tail.to_owned());
     let fixed = |kind: &str, path: &str| native(kind, "/v1", path.to_owned());
+    // Hosts whose streams close after the finish reason, without `[DONE]`; the last has no preset, and is asked as one that does.
+    let chat_kind = match exchange.provider.as_str() {
+        "perplexity" => "perplexity",
+        "alibaba" => "dashscope",
+        "huggingface" | "baseten" => "huggingface",
+        _ => "openai",
+    };
     match exchange.api.as_str() {
-        "chat.completions" => fixed("openai", "/v1/chat/completions"),
+        "chat.completions" => fixed(chat_kind, "/v1/chat/completions"),
         "embeddings" => fixed("openai", "/v1/embeddings"),
         "responses" => fixed("openai", "/v1/responses"),
         "messages" => fixed("anthropic", "/v1/messages"),
@@ -92,7 +99,7 @@ async fn passes(exchange: &Exchange) -> Result<bool, String> {
     check(!reply.cut, "the answer was cut")?;
     check(reply.body == exchange.response, "the answer's bytes")?;
     let seen = provider.seen();
-    check(seen.len() == 1, "one request upstream")?;
+    check(!seen.is_empty() && (seen.len() == 1 || exchange.status >= 429), "one request upstream")?;
     let decoded = |path: &str| percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
     let told = seen[0].uri.path_and_query().map(|path| decoded(path.as_str())).unwrap_or_default();
     let wanted = decoded(&upstream).replace("&key=", "").split("?key=").next().unwrap_or_default().to_owned();

@@ -120,7 +120,7 @@ pub fn facts(answer: &Answer<'_>) -> Facts {
                 // Where a dialect has no free-form tools, their text is the member `input` of an object.
                 let value = if *custom {
                     json!({ "input": arguments })
-                } else if arguments.trim().is_empty() {
+                } else if matches!(arguments.trim(), "" | "null") {
                     Value::Object(Default::default())
                 } else {
                     serde_json::from_str(&arguments).unwrap_or(Value::Null)
@@ -232,7 +232,9 @@ async fn tell(caller: Dialect, answer: &Exchange, request: Option<&Exchange>) ->
             if let (Some(fault), true) = (expected.fault(), reply.status != StatusCode::OK) {
                 return same_fault(fault.kind);
             }
-            let whole = expected.ended() || expected.finish().is_some();
+            // Only the grammars that have no end mark end with the reason.
+            let markless = matches!(theirs, Dialect::Gemini | Dialect::Bedrock) && expected.finish().is_some();
+            let whole = expected.ended() || markless;
             let got = folded(caller, codec(caller).framing(), &reply.body).map_err(|fault| context(&fault))?;
             let (broken, told) = (expected.fault().is_some() || !whole, got.fault().is_some());
             if broken && (told || reply.status != StatusCode::OK) {
@@ -254,9 +256,18 @@ async fn tell(caller: Dialect, answer: &Exchange, request: Option<&Exchange>) ->
             (expected, whole(caller, &reply.body).map_err(|(_, fault)| context(&fault))?)
         }
     };
-    let (mut expected, mut got) = (facts(&expected.into_answer()), facts(&got.into_answer()));
-    if expected.tokens.is_none() {
-        got.tokens = None;
+    let (expected, got) = (expected.into_answer(), got.into_answer());
+    let why = expected.finish.as_ref().and_then(|finish| finish.explanation.as_ref()).map(|why| why.read().into_owned());
+    let (mut expected, mut got) = (facts(&expected), facts(&got));
+    if expected.tokens.is_none_or(|(input, output)| input.is_none() || output.is_none()) {
+        got.tokens = expected.tokens;
+    }
+    if let Some(why) = why {
+        // The reason of a refusal is told beside the words, as the words, or named as lost.
+        let unsaid = got.words.is_empty() && caller == Dialect::Bedrock;
+        if got.words == format!("{}{why}", expected.words) || unsaid {
+            got.words.clone_from(&expected.words);
+        }
     }
     if expected.finish.is_none_or(|finish| finish == FinishReason::Other) {
         // No reason that the other dialect has a word for, though it must name one.
@@ -273,6 +284,8 @@ fn alike(got: FaultKind, expected: FaultKind) -> bool {
     let class = |kind: FaultKind| match kind {
         FaultKind::ContextTooLong | FaultKind::Blocked | FaultKind::Unsupported => FaultKind::BadRequest,
         FaultKind::UpstreamProtocol => FaultKind::UpstreamFailed,
+        FaultKind::ModelNotFound => FaultKind::NotFound,
+        FaultKind::BudgetExhausted => FaultKind::RateLimited,
         other => other,
     };
     class(got) == class(expected)

@@ -112,7 +112,7 @@ pub(in crate::dialect) fn put_input(arguments: &Text<'_>, custom: bool, object: 
     let text = arguments.read();
     match Raw::parse(text.as_bytes()) {
         Ok(raw) if raw.is_object() => object.raw("input", raw),
-        _ if text.trim().is_empty() => object.verbatim("input", "{}"),
+        _ if matches!(text.trim(), "" | "null") => object.verbatim("input", "{}"),
         _ => object.object("input", |input| input.string("_raw", &text)),
     }
 }

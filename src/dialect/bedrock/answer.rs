@@ -99,6 +99,9 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, losses: &mut Losses, ou
             });
         });
         body.string("stopReason", stop_reason(answer.finish.as_ref(), seen));
+        if answer.finish.as_ref().is_some_and(|finish| finish.explanation.is_some()) {
+            losses.add("stop_details.explanation");
+        }
         let own = |name: &str| answer.extensions.iter().any(|e| e.dialect == Dialect::Bedrock && e.name == name);
         if !own("additionalModelResponseFields") {
             put_stop_sequence(answer.finish.as_ref(), body);

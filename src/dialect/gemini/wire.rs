@@ -163,7 +163,7 @@ pub(super) fn put_args(arguments: &Text<'_>, custom: bool, object: &mut Object<'
     let text = arguments.read();
     match Raw::parse(text.as_bytes()) {
         Ok(raw) if raw.is_object() => write_on_one_line(raw.get(), object.key("args")),
-        _ if text.trim().is_empty() => object.verbatim("args", "{}"),
+        _ if matches!(text.trim(), "" | "null") => object.verbatim("args", "{}"),
         _ => object.object("args", |args| args.string("_raw", &text)),
     }
 }
