@@ -11,5 +11,6 @@
 
 mod corpus;
 mod line;
+mod providers;
 mod support;
 mod transport;
