@@ -434,3 +434,29 @@ fn each_kind_says_where_it_is_in_a_form_that_is_read() {
         assert!(kind.key_variables.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')));
     }
 }
+
+#[test]
+fn quirks_are_those_of_their_hosts() {
+    // (kind, stream_options, top_k, random_seed, short ids, developer role)
+    let cases = [
+        ("openai", true, false, false, false, true),
+        ("azure", true, false, false, false, true),
+        ("mistral", false, true, true, true, false),
+        ("groq", true, false, false, false, false),
+        ("vllm", true, true, false, false, false),
+        ("cohere", true, false, false, false, false),
+    ];
+    for (kind, options, top_k, seed, ids, developer) in cases {
+        let traits = catalog::traits(kind, "some-model");
+        let found = (traits.stream_options, traits.top_k, traits.random_seed, traits.short_call_ids, traits.developer_role);
+        assert_eq!(found, (options, top_k, seed, ids, developer), "{kind}");
+    }
+    // Whatever speaks OpenAI's dialect with models of others gets the older names.
+    for kind in catalog::KINDS.iter().filter(|kind| matches!(kind.base, Base::Url(_)) && kind.dialects.contains(&Dialect::OpenAiChat)) {
+        let traits = catalog::traits(kind.name, "some-model");
+        assert_eq!(traits.developer_role, kind.name == "openai", "{}", kind.name);
+        let newer = ["openai", "groq", "xai", "cerebras"].contains(&kind.name);
+        let expected = if newer { MaxTokensName::MaxCompletionTokens } else { MaxTokensName::MaxTokens };
+        assert_eq!(traits.max_tokens_name, expected, "{}", kind.name);
+    }
+}
