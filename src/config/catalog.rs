@@ -40,11 +40,23 @@ const SPEAK_ONLY: &[SpeakRow] = &[
 /// What is known of `model` at a provider of this kind.
 pub fn traits(kind: &str, model: &str) -> ModelTraits {
     let mut traits = ModelTraits::default();
-    let rows = TRAITS.iter().filter(|row| row.kinds.contains(&kind) && row.models.iter().any(|pattern| matches(pattern, model)));
-    for fact in rows.flat_map(|row| row.facts) {
-        fact.apply(&mut traits);
+    for (kind, model) in family(kind, model).into_iter().chain([(kind, model)]) {
+        let rows = TRAITS.iter().filter(|row| row.kinds.contains(&kind) && row.models.iter().any(|pattern| matches(pattern, model)));
+        for fact in rows.flat_map(|row| row.facts) {
+            fact.apply(&mut traits);
+        }
     }
     traits
+}
+
+/// Whose model it is, and by which name there, where another vendor hosts it: `us.anthropic.claude-opus-4-8-v1:0` is
+/// Anthropic's `claude-opus-4-8-v1:0`, behind whatever region, profile or publisher it stands.
+fn family<'m>(kind: &str, model: &'m str) -> Option<(&'static str, &'m str)> {
+    if !matches!(kind, "bedrock" | "vertex" | "azure" | "openrouter") {
+        return None;
+    }
+    let from = |name: &str| model.find(name).and_then(|at| model.get(at..));
+    from("claude-").map(|name| ("anthropic", name)).or_else(|| from("gemini-").map(|name| ("gemini", name)))
 }
 
 /// Facts about some models of some kinds of provider.
@@ -196,6 +208,10 @@ const TRAITS: &[Row] = &[
         facts: &[Fact::ForcedTool(false)],
     },
     Row { kinds: ANTHROPIC, models: &["claude-mythos-preview*"], facts: &[Fact::SystemInMessages(false)] },
+    // Gemini: a budget up to 2.5, a level from 3 on; the larger ones always think.
+    Row { kinds: &["gemini"], models: &["gemini-1*", "gemini-2.0*", "gemma-*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
+    Row { kinds: &["gemini"], models: &["gemini-2.5*"], facts: &[Fact::Thinking(Thinking::Budget), Fact::OutputTokens(65_536)] },
+    Row { kinds: &["gemini"], models: &["gemini-3*-pro*"], facts: &[Fact::Thinking(Thinking::Always)] },
     // OpenAI: the reasoning models refuse what samples; the others refuse what reasons.
     Row {
         kinds: OPENAI,
@@ -225,6 +241,7 @@ const TRAITS: &[Row] = &[
     Row { kinds: OPENAI, models: &["gpt-5-chat*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
     Row { kinds: OPENAI, models: &["o1-mini*", "o1-preview*"], facts: &[Fact::DeveloperRole(false)] },
     // Their streams close after the finish reason: Gemini's and Bedrock's grammar has no end mark, Perplexity's recordings no `[DONE]`.
+    Row { kinds: &["vertex"], models: &["gemini-*"], facts: &[Fact::EndsWithoutMark(true)] },
     Row { kinds: &["perplexity", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
     // OpenAI-compatible vendors and servers: `system` is what all of them understand.
     Row { kinds: COMPATIBLE, models: ANY, facts: &[Fact::DeveloperRole(false), Fact::MaxTokens(MaxTokensName::MaxTokens)] },

@@ -8,6 +8,7 @@ mod answer;
 mod event;
 pub mod proof;
 mod request;
+mod schema;
 mod text;
 
 pub use answer::{Answer, Finish, FinishReason, Usage};
@@ -16,6 +17,7 @@ pub use request::{
     CacheMark, CacheTtl, Citations, Effort, Extension, MaxTokensName, Media, MediaKind, Message, ModelTraits, OutputFormat, Part,
     Reasoning, ReasoningMode, Request, Role, Source, Thinking, Tool, ToolChoice,
 };
+pub use schema::Schema;
 pub use text::{Number, Text};
 
 /// A wire schema: what the app speaks, or what the provider speaks.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Dialect, Number, Text};
+use super::{Dialect, Number, Schema, Text};
 use crate::base::json::Raw;
 
 /// One chat request.
@@ -269,8 +269,8 @@ pub enum Tool<'a> {
         name: Text<'a>,
         /// What it is for.
         description: Option<Text<'a>>,
-        /// The JSON schema of its arguments, verbatim.
-        parameters: Option<Raw<'a>>,
+        /// The JSON schema of its arguments.
+        parameters: Option<Schema<'a>>,
         /// Whether arguments must match the schema exactly.
         strict: Option<bool>,
         /// A prompt-cache mark behind this tool.
@@ -331,8 +331,8 @@ pub enum OutputFormat<'a> {
         name: Option<Text<'a>>,
         /// What it is for.
         description: Option<Text<'a>>,
-        /// The schema, verbatim.
-        schema: Raw<'a>,
+        /// The schema.
+        schema: Schema<'a>,
         /// Whether the answer must match exactly.
         strict: Option<bool>,
     },

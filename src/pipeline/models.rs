@@ -267,7 +267,7 @@ fn part_tokens(part: &Part<'_>) -> u64 {
 fn tool_tokens(tool: &Tool<'_>) -> u64 {
     let length = match tool {
         Tool::Function { name, description, parameters, .. } => {
-            name.len() + description.as_ref().map_or(0, |d| d.len()) + parameters.map_or(0, |p| p.get().len())
+            name.len() + description.as_ref().map_or(0, |d| d.len()) + parameters.as_ref().map_or(0, |p| p.raw().get().len())
         }
         Tool::Custom { name, description, format } => {
             name.len() + description.as_ref().map_or(0, |d| d.len()) + format.map_or(0, |f| f.get().len())

@@ -69,7 +69,11 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         );
         return Err(Fault::unsupported("model", text).retry(crate::base::Retry::OtherTarget));
     }
-    let mut request = codec(call.endpoint.dialect).decode_request(&call.body)?;
+    let caller = codec(call.endpoint.dialect);
+    let mut request = match call.envelope.root(&call.body) {
+        Some(root) => caller.read_request(root)?,
+        None => caller.decode_request(&call.body)?,
+    };
     if let Some(stream) = call.endpoint.stream {
         request.stream = stream;
     }

@@ -10,7 +10,10 @@
 #![allow(clippy::disallowed_methods, reason = "the scripted providers are tasks of the test")]
 
 mod corpus;
+mod square;
 mod line;
+mod pairs;
 mod providers;
 mod support;
+mod traps;
 mod transport;

@@ -11,8 +11,7 @@ use crate::ir::{
 };
 
 /// Reads a request. A member that is `null` counts as absent, as with the API.
-pub(super) fn request(body: &[u8]) -> Result<Request<'_>, Fault> {
-    let raw = Raw::parse(body).map_err(|e| Fault::bad_request(format!("The body is not JSON: {e}.")))?;
+pub(super) fn request(raw: Raw<'_>) -> Result<Request<'_>, Fault> {
     if !raw.is_object() {
         return Err(Fault::bad_request("The body must be a JSON object with `model`, `max_tokens` and `messages`."));
     }
@@ -219,7 +218,7 @@ fn tool_use<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<
 const EMPTY_OBJECT: Text<'static> = Text::Plain(Cow::Borrowed("{}"));
 
 /// The arguments that an `input` stands for. A client that keeps what it streamed may send a string here; that is the text itself.
-pub(super) fn input(value: Raw<'_>) -> Text<'_> {
+pub(in crate::dialect) fn input(value: Raw<'_>) -> Text<'_> {
     match Text::of(value) {
         Some(text) if text.is_empty() => EMPTY_OBJECT,
         Some(text) => text,
@@ -299,7 +298,7 @@ fn tool<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Tool<'a>, Fault> {
             "description" => description = Some(text(value, &path.name("description"))?),
             "input_schema" => {
                 object(value, &path.name("input_schema"))?;
-                parameters = Some(value);
+                parameters = Some(value.into());
             }
             "strict" => strict = Some(boolean(value, &path.name("strict"))?),
             "cache_control" => cache = Some(cache_mark(value, &path.name("cache_control"))?),
@@ -344,7 +343,7 @@ fn output_format<'a>(value: Raw<'a>, path: &Path<'_>, name: &'static str, reques
         return Ok(());
     }
     let schema = required(value, path, "schema", |schema, path| object(schema, path).map(|()| schema))?;
-    request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema, strict: None });
+    request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None });
     Ok(())
 }
 
@@ -390,7 +389,7 @@ fn extension<'a>(name: impl Into<Cow<'a, str>>, value: Raw<'a>) -> Extension<'a>
     Extension { dialect: Dialect::Anthropic, name: name.into(), value }
 }
 
-fn each<'a, T>(
+pub(in crate::dialect) fn each<'a, T>(
     value: Raw<'a>,
     path: &Path<'_>,
     expected: &str,
@@ -402,7 +401,7 @@ fn each<'a, T>(
     value.elements().enumerate().map(|(i, element)| read(element, &path.index(i))).collect()
 }
 
-fn optional<'a, T>(
+pub(in crate::dialect) fn optional<'a, T>(
     value: Raw<'a>,
     path: &Path<'_>,
     name: &str,
@@ -414,7 +413,7 @@ fn optional<'a, T>(
     }
 }
 
-fn required<'a, T>(
+pub(in crate::dialect) fn required<'a, T>(
     value: Raw<'a>,
     path: &Path<'_>,
     name: &str,
@@ -424,19 +423,19 @@ fn required<'a, T>(
     read(member, &path.name(name))
 }
 
-fn object(value: Raw<'_>, path: &Path<'_>) -> Result<(), Fault> {
+pub(in crate::dialect) fn object(value: Raw<'_>, path: &Path<'_>) -> Result<(), Fault> {
     if value.is_object() { Ok(()) } else { Err(path.wrong("an object", value)) }
 }
 
-fn text<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Text<'a>, Fault> {
+pub(in crate::dialect) fn text<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Text<'a>, Fault> {
     Text::of(value).ok_or_else(|| path.wrong("a string", value))
 }
 
-fn number<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Number<'a>, Fault> {
+pub(in crate::dialect) fn number<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Number<'a>, Fault> {
     Number::of(value).ok_or_else(|| path.wrong("a number", value))
 }
 
-fn whole(value: Raw<'_>, path: &Path<'_>) -> Result<u64, Fault> {
+pub(in crate::dialect) fn whole(value: Raw<'_>, path: &Path<'_>) -> Result<u64, Fault> {
     match (value.u64(), value.number()) {
         (Some(count), _) => Ok(count),
         (None, Some(other)) => Err(path.fault(format_args!("expected a whole number from 0, found {}", short(other)))),
@@ -444,12 +443,12 @@ fn whole(value: Raw<'_>, path: &Path<'_>) -> Result<u64, Fault> {
     }
 }
 
-fn boolean(value: Raw<'_>, path: &Path<'_>) -> Result<bool, Fault> {
+pub(in crate::dialect) fn boolean(value: Raw<'_>, path: &Path<'_>) -> Result<bool, Fault> {
     value.bool().ok_or_else(|| path.wrong("a boolean", value))
 }
 
 /// The characters of a text, borrowed where they stand unescaped.
-fn plain(text: Text<'_>) -> Cow<'_, str> {
+pub(in crate::dialect) fn plain(text: Text<'_>) -> Cow<'_, str> {
     match text {
         Text::Escaped(inner) => crate::base::json::unescape(inner),
         Text::Plain(plain) => plain,
@@ -457,7 +456,7 @@ fn plain(text: Text<'_>) -> Cow<'_, str> {
 }
 
 /// A caller's word for an error text: no longer than it helps.
-fn short(word: &str) -> &str {
+pub(in crate::dialect) fn short(word: &str) -> &str {
     let end = word.char_indices().nth(40).map_or(word.len(), |(at, _)| at);
     &word[..end]
 }

@@ -1,7 +1,6 @@
 //! OpenAI Chat Completions, as OpenAI speaks it and as the many hosts beside it do.
 
 mod answer;
-mod error;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -16,7 +15,9 @@ use http::{HeaderMap, StatusCode};
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
+use crate::base::json::Raw;
 use crate::base::rng::ExchangeId;
+use crate::dialect::openai::error;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
 /// The codec of OpenAI Chat Completions.
@@ -69,8 +70,8 @@ impl Codec for OpenAiChat {
         ]
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
-        request::decode(body)
+    fn read_request<'a>(&self, root: Raw<'a>) -> Result<Request<'a>, Fault> {
+        request::decode(root)
     }
 
     fn encode_request(

@@ -7,8 +7,7 @@ use crate::base::json::Raw;
 use crate::ir::{Dialect, Effort, Extension, OutputFormat, Reasoning, ReasoningMode, Request, Text, Tool, ToolChoice};
 
 /// Reads a chat request.
-pub(in super::super) fn decode(body: &[u8]) -> Result<Request<'_>, Fault> {
-    let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("the body is not JSON: {error}")))?;
+pub(in super::super) fn decode(root: Raw<'_>) -> Result<Request<'_>, Fault> {
     if !root.is_object() {
         return Err(At::Root.expected("an object", Some(root)));
     }
@@ -176,7 +175,7 @@ fn function<'a>(function: Raw<'a>, tool: Raw<'a>, at: &At<'_>) -> Result<Tool<'a
             "name" => name = Some(value),
             "description" => description = Some(text(value, &at.key("description"))?),
             "parameters" => match value.is_object() {
-                true => parameters = Some(value),
+                true => parameters = Some(value.into()),
                 false => return Err(at.key("parameters").expected("a JSON schema (an object)", Some(value))),
             },
             "strict" => strict = Some(boolean(value, &at.key("strict"))?),
@@ -250,7 +249,7 @@ fn output<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
         "text" => Some(OutputFormat::Text),
         // Some hosts take a schema right here.
         "json_object" => Some(match told(raw, "schema").filter(|schema| schema.is_object()) {
-            Some(schema) => OutputFormat::JsonSchema { name: None, description: None, schema, strict: None },
+            Some(schema) => OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None },
             None => OutputFormat::JsonObject,
         }),
         "json_schema" => {
@@ -259,7 +258,12 @@ fn output<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
             let schema = told(inner, "schema").ok_or_else(|| at.key("schema").expected("a JSON schema", None))?;
             let strict = told(inner, "strict").map(|strict| boolean(strict, &at.key("strict"))).transpose()?;
             let (name, description) = (told(inner, "name"), told(inner, "description"));
-            Some(OutputFormat::JsonSchema { name: name.and_then(Text::of), description: description.and_then(Text::of), schema, strict })
+            Some(OutputFormat::JsonSchema {
+                name: name.and_then(Text::of),
+                description: description.and_then(Text::of),
+                schema: schema.into(),
+                strict,
+            })
         }
         _ => None,
     })

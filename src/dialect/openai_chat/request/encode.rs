@@ -1,18 +1,12 @@
 //! Writing a request: the members beside the conversation.
 
-use std::borrow::Cow;
-
 use super::compose::{check_messages, messages};
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw, object};
+use crate::base::json::{Array, Object, object};
 use crate::dialect::Notes;
-use crate::ir::{
-    Dialect, Effort, Extension, MaxTokensName, ModelTraits, OutputFormat, Reasoning, ReasoningMode, Request, Text, Thinking, Tool,
-    ToolChoice,
-};
+use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
+use crate::ir::{Dialect, Extension, MaxTokensName, ModelTraits, OutputFormat, Request, Text, Tool, ToolChoice};
 
-/// Longest name of a tool.
-const TOOL_NAME_BYTES_MAX: usize = 64;
 /// Most stop texts.
 const STOPS_MAX: usize = 4;
 
@@ -35,8 +29,8 @@ pub(in super::super) fn encode(
         if let Some(format) = &request.output {
             output(format, traits, notes, o);
         }
-        if let Some(reasoning) = request.reasoning {
-            effort(reasoning, traits, notes, o);
+        if let Some(effort) = request.reasoning.and_then(|reasoning| effort(reasoning, traits, &mut notes.losses)) {
+            o.string("reasoning_effort", effort.word());
         }
         if let Some(bound) = request.output_tokens_max {
             let name = match traits.max_tokens_name {
@@ -48,7 +42,7 @@ pub(in super::super) fn encode(
         if let Some(user) = &request.user {
             user.put("user", o);
         }
-        service_tier(request, notes, o);
+        put_service_tier(request.service_tier.as_ref(), &mut notes.losses, o);
         // Accounting needs the usage, whether or not the caller does.
         if request.stream {
             o.bool("stream", true);
@@ -67,16 +61,11 @@ pub(super) fn extensions(extensions: &[Extension<'_>], place: &str, notes: &mut 
         match extension.dialect {
             // A name with a place in it stood inside of a part or a call, which is written anew.
             Dialect::OpenAiChat if !extension.name.contains("[].") => o.raw(&extension.name, extension.value),
+            Dialect::OpenAiResponses if place.is_empty() && shared(&extension.name).is_some() => {
+                o.raw(shared(&extension.name).unwrap_or_default(), extension.value);
+            }
             _ => notes.losses.add(format!("{place}{}", extension.name)),
         }
-    }
-}
-
-/// Writes a tool's name so that the target takes it.
-pub(super) fn put_tool_name(name: &Text<'_>, notes: &mut Notes, o: &mut Object<'_>) {
-    match notes.tools.fit(&name.read(), TOOL_NAME_BYTES_MAX) {
-        Cow::Borrowed(_) => name.put("name", o),
-        Cow::Owned(fitted) => o.string("name", &fitted),
     }
 }
 
@@ -106,10 +95,12 @@ fn short_id(id: &str) -> String {
     (0..SHORT_ID_BYTES).map(|_| digit()).collect()
 }
 
-fn tool_name<'t>(tool: &'t Tool<'_>) -> Option<Cow<'t, str>> {
-    match tool {
-        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
-        Tool::Opaque { .. } => None,
+/// What a member of OpenAI's other dialect is called here, where it means the same.
+fn shared(name: &str) -> Option<&str> {
+    match name {
+        "metadata" | "prompt_cache_key" | "prompt_cache_options" | "prompt_cache_retention" | "safety_identifier" => Some(name),
+        "text.verbosity" => Some("verbosity"),
+        _ => None,
     }
 }
 
@@ -158,7 +149,7 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
                     description.put("description", o);
                 }
                 if let Some(schema) = parameters {
-                    put_schema(*schema, o);
+                    put_schema(schema.raw(), o);
                 }
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
@@ -183,18 +174,6 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
         }),
         Tool::Opaque { raw, .. } => a.raw(*raw),
     }
-}
-
-/// The schema of arguments, as it is but for one thing: OpenAI refuses an object schema without `properties`.
-fn put_schema(schema: Raw<'_>, o: &mut Object<'_>) {
-    let is_object = schema.member("type").and_then(Raw::inner) == Some("object");
-    if !is_object || schema.member("properties").is_some() {
-        return o.raw("parameters", schema);
-    }
-    o.object("parameters", |o| {
-        schema.members().for_each(|(key, value)| o.raw(&key, value));
-        o.verbatim("properties", "{}");
-    });
 }
 
 fn tool_choice(choice: &ToolChoice<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
@@ -271,51 +250,11 @@ fn output(format: &OutputFormat<'_>, traits: &ModelTraits, notes: &mut Notes, o:
                 if let Some(description) = description {
                     description.put("description", o);
                 }
-                o.raw("schema", *schema);
+                o.raw("schema", schema.raw());
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
                 }
             });
         }
     });
-}
-
-/// This dialect has only efforts: a budget becomes the nearest one.
-fn effort(reasoning: Reasoning, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    let off = reasoning.mode == Some(ReasoningMode::Disabled) || reasoning.effort == Some(Effort::None);
-    let effort = match (off, reasoning.effort, reasoning.budget_tokens) {
-        (true, ..) => Some(Effort::None),
-        (false, Some(effort), _) => Some(effort),
-        (false, None, Some(budget)) => Some(effort_of(budget)),
-        (false, None, None) => None,
-    };
-    match (effort, traits.thinking) {
-        (Some(Effort::None) | None, Thinking::Unsupported) => {}
-        (Some(_), Thinking::Unsupported) => notes.losses.add("reasoning"),
-        (Some(Effort::None), Thinking::Always) => {
-            notes.losses.add("reasoning");
-            o.string("reasoning_effort", Effort::Low.word());
-        }
-        (Some(effort), _) => o.string("reasoning_effort", effort.word()),
-        (None, _) => {}
-    }
-}
-
-fn effort_of(budget: u64) -> Effort {
-    match budget {
-        8192.. => Effort::Xhigh,
-        4096.. => Effort::High,
-        2048.. => Effort::Medium,
-        _ => Effort::Low,
-    }
-}
-
-/// `auto` is this dialect's default as well; Anthropic's `standard_only` has no word here.
-fn service_tier(request: &Request<'_>, notes: &mut Notes, o: &mut Object<'_>) {
-    match &request.service_tier {
-        None => {}
-        Some(tier) if tier.is("auto") => {}
-        Some(tier) if tier.is("standard_only") => notes.losses.add("service_tier"),
-        Some(tier) => tier.put("service_tier", o),
-    }
 }

@@ -260,7 +260,7 @@ fn anthropic_request() -> Request<'static> {
             Tool::Function {
                 name: Text::plain("srv.read"),
                 description: None,
-                parameters: Some(Raw::literal(r#"{"type":"object"}"#)),
+                parameters: Some(Raw::literal(r#"{"type":"object"}"#).into()),
                 strict: None,
                 cache: mark,
                 extensions: vec![Extension { dialect: Dialect::Anthropic, name: "defer_loading".into(), value: Raw::literal("true") }],

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::wire::{told, words};
-use crate::base::json::{Raw, object, unescape};
+use super::read::{told, words};
+use crate::base::json::{Object, Raw, object, unescape};
 use crate::base::{Fault, FaultKind, Origin, Retry};
 
 /// How much of a vendor's text is kept, in bytes.
@@ -12,7 +12,7 @@ const TEXT_BYTES_MAX: usize = 2048;
 const WORD_BYTES_MAX: usize = 128;
 
 /// The status that OpenAI's SDKs expect.
-pub(super) fn status(fault: &Fault) -> StatusCode {
+pub(in crate::dialect) fn status(fault: &Fault) -> StatusCode {
     use FaultKind as K;
     match fault.kind {
         K::BadRequest | K::Unsupported | K::ContextTooLong | K::Blocked => StatusCode::BAD_REQUEST,
@@ -29,23 +29,29 @@ pub(super) fn status(fault: &Fault) -> StatusCode {
     }
 }
 
-/// Writes the envelope. All four members are always there: the SDKs' types say so.
-pub(super) fn encode(fault: &Fault, out: &mut Vec<u8>) {
+/// Writes the envelope.
+pub(in crate::dialect) fn encode(fault: &Fault, out: &mut Vec<u8>) {
+    object(out, |o| o.object("error", |o| put(fault, o)));
+}
+
+/// Writes the members of an error. All four are always there: the SDKs' types say so.
+pub(in crate::dialect) fn put(fault: &Fault, o: &mut Object<'_>) {
     let (kind, code) = words_of(fault.kind);
-    object(out, |o| {
-        o.object("error", |o| {
-            o.string("message", &fault.client_text);
-            o.string("type", kind);
-            match &fault.param {
-                Some(param) => o.string("param", param),
-                None => o.null("param"),
-            }
-            match fault.code.as_deref().or(code) {
-                Some(code) => o.string("code", code),
-                None => o.null("code"),
-            }
-        });
-    });
+    o.string("message", &fault.client_text);
+    o.string("type", kind);
+    match &fault.param {
+        Some(param) => o.string("param", param),
+        None => o.null("param"),
+    }
+    match fault.code.as_deref().or(code) {
+        Some(code) => o.string("code", code),
+        None => o.null("code"),
+    }
+}
+
+/// The machine-readable word for a fault, where one must be told.
+pub(in crate::dialect) fn code(fault: &Fault) -> &str {
+    fault.code.as_deref().or(words_of(fault.kind).1).unwrap_or("invalid_prompt")
 }
 
 /// The `type` and the usual `code` of a kind.
@@ -72,7 +78,7 @@ fn words_of(kind: FaultKind) -> (&'static str, Option<&'static str>) {
 }
 
 /// Reads an error answer of any shape.
-pub(super) fn decode(status: StatusCode, body: &[u8]) -> Fault {
+pub(in crate::dialect) fn decode(status: StatusCode, body: &[u8]) -> Fault {
     let told = match Raw::parse(body) {
         Ok(raw) => Told::of(raw),
         Err(_) => Told { message: clean(&String::from_utf8_lossy(cut(body))), ..Told::default() },
@@ -81,7 +87,7 @@ pub(super) fn decode(status: StatusCode, body: &[u8]) -> Fault {
 }
 
 /// The error inside a body or a chunk of status 200, where there is one. `error: null` and its like are none.
-pub(super) fn inside(root: Raw<'_>) -> Option<Fault> {
+pub(in crate::dialect) fn inside(root: Raw<'_>) -> Option<Fault> {
     let error = root.member("error");
     let truthy = error.is_some_and(|e| e.members().next().is_some() || words(Some(e)).is_some() || e.bool() == Some(true));
     let flat = || root.member("object").and_then(Raw::inner) == Some("error") && root.member("choices").is_none();
@@ -89,7 +95,7 @@ pub(super) fn inside(root: Raw<'_>) -> Option<Fault> {
 }
 
 /// An error that came without a status of its own.
-pub(super) fn whole(root: Raw<'_>) -> Fault {
+pub(in crate::dialect) fn whole(root: Raw<'_>) -> Fault {
     let told = Told::of(root);
     let status = told.status();
     told.fault(status)
