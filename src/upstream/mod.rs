@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -195,10 +196,38 @@ fn absolute(mut request: Request<Full<Bytes>>, site: &Site) -> Request<Full<Byte
     request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = site.origin.scheme().cloned();
-    parts.authority = site.origin.authority().cloned();
+    // As `Host` would be, without a default port: signatures are made over it.
+    let host = site.host.as_ref().and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    parts.authority = host.or_else(|| site.origin.authority().cloned());
     if let Ok(target) = http::Uri::from_parts(parts) {
         *request.uri_mut() = target;
     }
     *request.version_mut() = Version::HTTP_2;
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_name_the_host_alike() {
+        let cases = [
+            ("https://h.test:443", "h.test"),
+            ("http://h.test:80", "h.test"),
+            ("https://h.test:8443", "h.test:8443"),
+            ("http://[::1]:80", "[::1]"),
+        ];
+        for (origin, expected) in cases {
+            let site = Site::new(origin.parse().unwrap_or_default(), String::new(), None, None, HttpVersion::Auto);
+            let request = || Request::builder().uri("/a%3Ab?c=d").body(Full::default()).unwrap_or_default();
+            let older = origin_form(request(), &site);
+            assert_eq!(older.headers().get("host").and_then(|host| host.to_str().ok()), Some(expected));
+            assert_eq!(older.uri(), "/a%3Ab?c=d");
+            let newer = absolute(request(), &site);
+            assert_eq!(newer.uri().authority().map(Authority::as_str), Some(expected));
+            assert_eq!(newer.uri().path_and_query().map(|path| path.as_str()), Some("/a%3Ab?c=d"));
+            assert!(!newer.headers().contains_key("host"));
+        }
+    }
 }

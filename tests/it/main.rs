@@ -13,6 +13,7 @@ mod corpus;
 mod square;
 mod line;
 mod pairs;
+mod providers;
 mod support;
 mod traps;
 mod transport;

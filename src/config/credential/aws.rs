@@ -57,7 +57,7 @@ fn explicit(reading: &Reading<'_>, table: &Table<'_, '_>, region: &str, told: &m
                 reading.fault(&table.spot(key), format!("is missing: {other} is of no use without it"));
             }
         }
-        let (key, secret) = (table.name("access_key_id")?, table.name("secret_access_key")?);
+        let (key, secret) = (table.name("access_key_id"), table.name("secret_access_key"));
         told.extend([("access_key_id", REDACTED.to_owned()), ("secret_access_key", REDACTED.to_owned())]);
         // Never the session token of the environment, which belongs to other keys.
         let session_token = match table.has("session_token") {
@@ -65,6 +65,7 @@ fn explicit(reading: &Reading<'_>, table: &Table<'_, '_>, region: &str, told: &m
             false => None,
         };
         told.extend(session_token.as_ref().map(|_| ("session_token", REDACTED.to_owned())));
+        let (key, secret) = (key?, secret?);
         let key = AwsKey { id: key.value.trim().to_owned(), secret: Secret::new(&secret.value), session_token };
         return Some(Some(Found::Keys(AwsKeys::Fixed(key))));
     }
