@@ -60,6 +60,8 @@ pub enum Operation {
     CountTokens,
     /// Which models there are.
     Models,
+    /// Whatever the path means to its provider: forwarded unread.
+    Opaque,
 }
 
 impl Operation {
@@ -70,6 +72,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::Models => "models",
+            Self::Opaque => "opaque",
         }
     }
 }
