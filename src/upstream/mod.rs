@@ -92,12 +92,7 @@ impl Upstream {
     /// # Errors
     /// No answer's head came. A kept connection that was closed under us is replaced without a word, as nothing was sent on it.
     /// A streamed body is read once: what is left of it when the answer is over is its owner's to stop.
-    pub async fn send(
-        &self,
-        site: &Site,
-        connect_timeout: Duration,
-        request: Request<Body>,
-    ) -> Result<Response<AnswerBody>, SendError> {
+    pub async fn send(&self, site: &Site, connect_timeout: Duration, request: Request<Body>) -> Result<Response<AnswerBody>, SendError> {
         let mut request = request;
         // The answer to a streamed body may end before the body does: such a connection is not kept.
         let keep = !matches!(request.body(), Body::Stream(_));
@@ -159,8 +154,7 @@ impl Upstream {
     /// No answer's head came.
     pub async fn switch(&self, site: &Site, connect_timeout: Duration, request: Request<Body>) -> Result<Switched, SendError> {
         // Only HTTP/1.1 switches, whatever the provider would rather speak.
-        let plain =
-            Site::new(site.origin.clone(), site.path_prefix.clone(), site.query.clone(), site.ca_pem.clone(), HttpVersion::Http1);
+        let plain = Site::new(site.origin.clone(), site.path_prefix.clone(), site.query.clone(), site.ca_pem.clone(), HttpVersion::Http1);
         let io = self.open(&plain, connect_timeout).await?.io;
         let mut sender = connect::handshake_upgrade(io).await.map_err(|error| SendError { sent: false, ..broken(&error) })?;
         let mut answer = sender.send_request(origin_form(request, &plain)).await.map_err(|error| broken(&error))?;
