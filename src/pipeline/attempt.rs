@@ -16,10 +16,11 @@ use super::outbound::{self, Prepared};
 use super::passing::Mode;
 use super::relay::{Parts, Patience, Relay};
 use super::snapshot::{Route, RouteTarget};
+use super::tries::Tries;
 use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
 use crate::base::framing::Framing;
-use crate::base::{Fault, FaultKind, Retry};
+use crate::base::{Fault, FaultKind};
 use crate::config::{Place, Target};
 use crate::dialect::{Losses, Reply, codec};
 use crate::echo;
@@ -29,12 +30,6 @@ use crate::upstream::{AnswerBody, SendError, SendErrorKind};
 
 /// A provider's error body is read up to this.
 const ERROR_BYTES_MAX: usize = 1 << 20;
-/// A wait that a provider asks for and that is longer than this is the app's to decide: it is told.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Exponential backoff before the same target is asked again, with full jitter.
-/// Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(4);
 /// Answers up to this leave with the next write; larger ones hold their memory until the app has read them.
 const SMALL_BYTES: usize = 64 << 10;
 /// No bound between two pieces; another one holds.
@@ -69,12 +64,10 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
     let meters = &line.shared.stores.sinks.meters;
     let total = call.timeout.map_or(route.model.timeout.total, |asked| asked.min(route.model.timeout.total));
     let deadline = account.record.started + total;
-    let mut rng = line.shared.env.rng.fork();
-    let mut ruled_out = vec![false; targets.len()];
-    let mut ready_at: Vec<Option<Instant>> = vec![None; targets.len()];
-    let mut index = 0;
+    let mut tries = Tries::new(targets.len(), route.model.retry.attempts, deadline, line.shared.env.rng.fork());
     loop {
         account.record.attempts += 1;
+        let index = tries.index;
         let names = &route.targets[index];
         account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
         account.target = Some(names.header.clone());
@@ -95,32 +88,12 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
                 refusal
             }
         };
-        let fault = &refusal.fault;
-        meters.attempt(&names.meters, fault.kind.label());
-        match fault.retry {
-            Retry::Never => return Err(refusal),
-            Retry::OtherTarget => ruled_out[index] = !fault.kind.may_pass(),
+        meters.attempt(&names.meters, refusal.fault.kind.label());
+        match tries.next(&refusal.fault) {
+            None => return Err(refusal),
+            Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
+            Some(_) => {}
         }
-        let tries = account.record.attempts;
-        if tries >= route.model.retry.attempts {
-            return Err(refusal);
-        }
-        let round = tries / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
-        let backoff = BACKOFF_FIRST.saturating_mul(1 << round.min(8)).min(BACKOFF_MAX);
-        let backoff = Duration::from_millis(rng.below(u64::try_from(backoff.as_millis()).unwrap_or(0)));
-        let now = clock::now();
-        ready_at[index] = Some(now + fault.retry_after.unwrap_or(backoff));
-        // In order, from the one after: a target that was not asked yet is ready at once.
-        let next = (1..=targets.len()).map(|step| (index + step) % targets.len()).filter(|i| !ruled_out[*i]).min_by_key(|i| ready_at[*i]);
-        let Some(next) = next else { return Err(refusal) };
-        let wait = ready_at[next].map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        if wait > WAIT_MAX || now + wait >= deadline {
-            return Err(refusal);
-        }
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        index = next;
     }
 }
 

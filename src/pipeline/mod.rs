@@ -10,6 +10,7 @@ mod outbound;
 mod passing;
 mod relay;
 mod snapshot;
+mod tries;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
