@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use super::account::Account;
 use super::answer::{self, Refusal};
 use super::ingress::Call;
+use super::opaque::{Passage, Socket};
 use super::outbound::{self, Prepared};
 use super::passing::Mode;
 use super::relay::{Parts, Patience, Relay};
@@ -21,7 +22,7 @@ use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
 use crate::base::framing::Framing;
 use crate::base::{Fault, FaultKind};
-use crate::config::{Place, Target};
+use crate::config::{Place, Provider, Target};
 use crate::dialect::{Losses, Reply, codec};
 use crate::echo;
 use crate::ir::Operation;
@@ -29,7 +30,7 @@ use crate::telemetry::Record;
 use crate::upstream::{AnswerBody, SendError, SendErrorKind};
 
 /// A provider's error body is read up to this.
-const ERROR_BYTES_MAX: usize = 1 << 20;
+pub(super) const ERROR_BYTES_MAX: usize = 1 << 20;
 /// Answers up to this leave with the next write; larger ones hold their memory until the app has read them.
 const SMALL_BYTES: usize = 64 << 10;
 /// No bound between two pieces; another one holds.
@@ -53,6 +54,10 @@ pub(super) enum Content {
     Whole(Bytes, Option<Hold>),
     /// Primed, to be committed.
     Stream(Box<Relay>),
+    /// Forwarded unread, to be committed.
+    Passage(Box<Passage>),
+    /// A WebSocket, to be committed.
+    Socket(Box<Socket>),
 }
 
 /// Asks the route's targets in order until one answers.
@@ -159,7 +164,7 @@ async fn ask(
         Place::Echo => echo::answer(&prepared.body, call.endpoint.operation).map_err(Refusal::from)?,
         Place::Http(site) => {
             let request = outbound::request(call, target, prepared)?;
-            line.upstream.send(site, connect_timeout, request).await.map_err(|error| not_sent(&error, target))?
+            line.upstream.send(site, connect_timeout, request).await.map_err(|error| not_sent(&error, &target.provider))?
         }
     };
     let (head, body) = response.into_parts();
@@ -173,7 +178,7 @@ async fn ask(
     // A JSON array is told from one answer by what was asked for only.
     let is_stream = prepared.framing.fits(content_type) && (call.stream || prepared.framing != Framing::JsonArray);
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(unlike(target, "a compressed answer that was not asked for").into());
+        return Err(unlike(&target.provider, "a compressed answer that was not asked for").into());
     }
     match (call.stream, is_stream) {
         (true, true) => Ok(Answered { headers: head.headers, body: AnsweredBody::Stream(body) }),
@@ -181,9 +186,9 @@ async fn ask(
             // An error under status 200, or a page of something else.
             let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
             let told = codec(prepared.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
-            Err(told.unwrap_or_else(|| unlike(target, &format!("`{content_type}` where an event stream was asked for"))).into())
+            Err(told.unwrap_or_else(|| unlike(&target.provider, &format!("`{content_type}` where an event stream was asked for"))).into())
         }
-        (false, true) => Err(unlike(target, "an event stream where one answer was asked for").into()),
+        (false, true) => Err(unlike(&target.provider, "an event stream where one answer was asked for").into()),
         (false, false) => {
             // Some hosts send the head at once and then think: only the deadline bounds a whole answer.
             let body = answer::collect(body, bounds.answer_bytes_max, NO_IDLE, &mut hold).await?;
@@ -192,12 +197,14 @@ async fn ask(
     }
 }
 
-fn unlike(target: &Target, what: &str) -> Fault {
-    let text = format!("{} answered with {what}.", target.provider.name);
+/// A provider's answer is not what it should be.
+pub(super) fn unlike(provider: &Provider, what: &str) -> Fault {
+    let text = format!("{} answered with {what}.", provider.name);
     Fault::upstream(FaultKind::UpstreamProtocol, text)
 }
 
-fn not_sent(error: &SendError, target: &Target) -> Refusal {
+/// Why a provider gave no answer.
+pub(super) fn not_sent(error: &SendError, provider: &Provider) -> Fault {
     let (kind, text) = match error.kind {
         SendErrorKind::ConnectTimeout => (FaultKind::Unreachable, "cannot be reached: no connection in time"),
         SendErrorKind::Dns => (FaultKind::Unreachable, "cannot be reached: its name has no address"),
@@ -206,8 +213,8 @@ fn not_sent(error: &SendError, target: &Target) -> Refusal {
         SendErrorKind::Connection => (FaultKind::UpstreamFailed, "closed the connection without an answer"),
         SendErrorKind::Protocol => (FaultKind::UpstreamProtocol, "answered with something that is not HTTP"),
     };
-    let text = format!("{} {text}.", target.provider.name);
-    Fault::upstream(kind, text).cause(&error.cause).into()
+    let text = format!("{} {text}.", provider.name);
+    Fault::upstream(kind, text).cause(&error.cause)
 }
 
 /// Judges a good head's content, and turns it into the caller's dialect where that is another.
@@ -243,7 +250,8 @@ async fn understand(
                 record.finish = observed.finish;
                 record.output_bytes = body.len() as u64;
             } else {
-                crate::base::json::Raw::parse(&body).map_err(|error| unlike(target, &format!("a body that is not JSON: {error}")))?;
+                crate::base::json::Raw::parse(&body)
+                    .map_err(|error| unlike(&target.provider, &format!("a body that is not JSON: {error}")))?;
             }
             answer::keep_answer_headers(&mut headers);
             Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(body, Some(hold)), losses: notes.losses })
@@ -307,6 +315,7 @@ impl Good {
     /// The app's answer; the account closes with its body.
     pub(super) fn respond(self, mut account: Account, line: &Pipeline) -> Response<crate::base::body::Body> {
         use crate::base::body::Body;
+        let streams = &line.shared.stores.streams;
         let body = match self.content {
             Content::Whole(bytes, hold) => {
                 account.close(&crate::telemetry::Ending::Complete);
@@ -315,7 +324,12 @@ impl Good {
                     _ => bytes,
                 })
             }
-            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, &line.shared.stores.streams))),
+            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, streams))),
+            Content::Passage(passage) => Body::Stream(Box::pin(passage.commit(account, streams))),
+            Content::Socket(socket) => {
+                let socket = socket.commit(account, streams);
+                Body::Tunnel(Box::new(move |early, app| Box::pin(socket.run(early, app))))
+            }
         };
         answer::respond(self.status, self.headers, body)
     }
