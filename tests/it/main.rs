@@ -11,5 +11,7 @@
 
 mod corpus;
 mod line;
+mod opaque;
+mod socket;
 mod support;
 mod transport;

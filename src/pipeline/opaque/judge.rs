@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
@@ -10,6 +10,7 @@ use http_body::Body as _;
 use super::super::Pipeline;
 use super::super::answer::{self, Refusal};
 use super::super::attempt::{Content, ERROR_BYTES_MAX, Good, unlike};
+use super::super::held::Hold;
 use super::passage::Passage;
 use super::send::Limits;
 use super::upload::Upload;
@@ -23,8 +24,8 @@ use crate::ir::{Dialect, Usage};
 use crate::telemetry::Record;
 use crate::upstream::AnswerBody;
 
-/// A JSON answer of a told length up to this is read whole, so that it is known to be JSON before it is sent.
-const WHOLE_BYTES_MAX: u64 = 1 << 20;
+/// A JSON answer up to this is read whole, so that it is known to be JSON before it is sent.
+const WHOLE_BYTES_MAX: usize = 1 << 20;
 
 /// What is asked of an answer.
 pub(super) struct Ask {
@@ -84,25 +85,22 @@ impl Ask {
         }
         let mut finder = (self.metered && kind != Kind::Other).then(UsageFinder::default);
         let mut hold = line.shared.stores.held.open();
-        // A file's content may be lines of JSON under that name; what was asked to be made may not.
-        let told = self.method == Method::POST && kind == Kind::Json;
-        if told && body.size_hint().exact().is_some_and(|length| length <= WHOLE_BYTES_MAX) {
-            let bytes = answer::collect(body, ERROR_BYTES_MAX, Some(self.idle), &mut hold).await?;
-            Raw::parse(&bytes).map_err(|error| self.unsound(way, &format!("a body that is not JSON: {error}")))?;
+        let (first, whole) = match kind {
+            Kind::Json | Kind::Events => self.beginning(way, &mut body, kind, &mut hold).await?,
+            Kind::OtherText | Kind::Other => (None, false),
+        };
+        if let Some(bytes) = first.as_ref().filter(|_| whole) {
+            Raw::parse(bytes).map_err(|error| self.unsound(way, &format!("a body that is not JSON: {error}")))?;
             if let Some(finder) = &mut finder {
-                finder.read(&bytes, &mut |told| record.usage.merge(&told));
+                finder.read(bytes, &mut |told| record.usage.merge(&told));
             }
             record.response_bytes = bytes.len() as u64;
-            let bytes = answer::redact(bytes, way.provider.secret.as_ref());
+            let bytes = answer::redact(bytes.clone(), way.provider.secret.as_ref());
             return Ok(good(headers, Content::Whole(bytes, Some(hold))));
         }
-        let first = match kind {
-            Kind::Json | Kind::Events => self.first(way, &mut body, kind).await?,
-            Kind::OtherText | Kind::Other => None,
-        };
         let passage = Passage {
             upstream: body,
-            first,
+            first: first.map(|begun| hold.over(begun)),
             finder,
             usage,
             events: (kind == Kind::Events).then_some(self.dialect),
@@ -131,24 +129,15 @@ impl Ask {
         refusal
     }
 
-    /// The beginning of a body whose kind shows in its first character.
-    async fn first(&self, way: &Way, body: &mut AnswerBody, kind: Kind) -> Result<Option<Bytes>, Fault> {
-        loop {
-            let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx));
-            let frame = match tokio::time::timeout_at(self.limits.due_from_now(), next).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(None) => return Ok(None),
-                Ok(Some(Err(error))) => {
-                    let fault = Fault::upstream(FaultKind::Truncated, "The provider's answer broke off.").cause(error);
-                    return Err(self.never_twice(fault));
-                }
-                Err(_) => {
-                    let fault = Fault::upstream(FaultKind::Timeout, format!("{} gave no content in time.", way.names.label));
-                    return Err(self.never_twice(fault));
-                }
-            };
-            let Ok(piece) = frame.into_data() else { continue };
-            let sound = match (kind, piece.trim_ascii_start().first()) {
+    /// The beginning of a body, in whose first character its kind shows; all of a JSON object that was asked to be made,
+    /// up to [`WHOLE_BYTES_MAX`], and whether it is all. A file's content may be lines of JSON under that name, and an array
+    /// may come element by element: neither is waited for.
+    async fn beginning(&self, way: &Way, body: &mut AnswerBody, kind: Kind, hold: &mut Hold) -> Result<(Option<Bytes>, bool), Fault> {
+        let mut begun = BytesMut::new();
+        while let Some(piece) = self.piece(way, body).await? {
+            begun.extend_from_slice(&piece);
+            let first = begun.trim_ascii_start().first().copied();
+            let sound = match (kind, first) {
                 (Kind::Json, Some(byte)) => matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'),
                 (_, Some(byte)) => !matches!(byte, b'<' | b'{' | b'['),
                 (_, None) => true,
@@ -156,8 +145,36 @@ impl Ask {
             if !sound {
                 return Err(self.unsound(way, "a body that is not what its content type says"));
             }
-            return Ok(Some(piece));
+            let wait = kind == Kind::Json && self.method == Method::POST && first.is_none_or(|byte| byte == b'{');
+            if !wait || begun.len() > WHOLE_BYTES_MAX || !hold.set(begun.len()) {
+                return Ok((Some(begun.freeze()), false));
+            }
         }
+        let some = Some(begun.freeze()).filter(|begun| !begun.is_empty());
+        let whole = some.is_some() && kind == Kind::Json && self.method == Method::POST;
+        Ok((some, whole))
+    }
+
+    async fn piece(&self, way: &Way, body: &mut AnswerBody) -> Result<Option<Bytes>, Fault> {
+        while !body.is_end_stream() {
+            let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut *body).poll_frame(cx));
+            match tokio::time::timeout_at(self.limits.due_from_now(), next).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some(piece));
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    return Err(self.never_twice(Fault::upstream(FaultKind::Truncated, "The provider's answer broke off.").cause(error)));
+                }
+                Err(_) => {
+                    let text = format!("{} gave no content in time.", way.names.label);
+                    return Err(self.never_twice(Fault::upstream(FaultKind::Timeout, text)));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn unsound(&self, way: &Way, what: &str) -> Fault {

@@ -94,7 +94,7 @@ where
                 return Err(no_room());
             }
             begun.extend_from_slice(&chunk);
-            match form.search(&begun) {
+            match form.search(&begun[..begun.len().min(FORM_BYTES_MAX)]) {
                 Search::More => {}
                 Search::No => break,
                 Search::Found(span) => {
