@@ -62,6 +62,8 @@ pub enum Operation {
     CountTokens,
     /// Which models there are.
     Models,
+    /// Whatever the path means to its provider: forwarded unread.
+    Opaque,
 }
 
 impl Operation {
@@ -72,6 +74,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::Models => "models",
+            Self::Opaque => "opaque",
         }
     }
 }

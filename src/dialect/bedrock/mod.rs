@@ -53,7 +53,7 @@ impl Codec for Bedrock {
                 Some(format!("/model/{}/{method}", utf8_percent_encode(model, SEGMENT)).into())
             }
             // Native counting has a body and a model id of its own: what is counted here is estimated.
-            Operation::CountTokens | Operation::Embeddings | Operation::Models => None,
+            Operation::CountTokens | Operation::Embeddings | Operation::Models | Operation::Opaque => None,
         }
     }
 

@@ -56,7 +56,7 @@ impl Codec for Gemini {
             Operation::Chat => "generateContent",
             Operation::CountTokens => "countTokens",
             Operation::Models => return Some("/models".into()),
-            Operation::Embeddings => return None,
+            Operation::Embeddings | Operation::Opaque => return None,
         };
         let model = model.strip_prefix("models/").unwrap_or(model);
         // A tuned model is a collection of its own; a step upwards is no name.

@@ -33,7 +33,7 @@ impl Codec for OpenAiChat {
             Operation::Chat => "/chat/completions",
             Operation::Embeddings => "/embeddings",
             Operation::Models => "/models",
-            Operation::CountTokens => return None,
+            Operation::CountTokens | Operation::Opaque => return None,
         };
         Some(path.into())
     }

@@ -1,0 +1,3 @@
+use crate::support::World;
+#[allow(unused)]
+fn x(_: World) {}
