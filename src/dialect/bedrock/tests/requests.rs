@@ -591,6 +591,10 @@ fn writes_media_as_bytes() {
             media(MediaKind::Document, base64("text/x-log; charset=utf-8"), Some("é_1")),
             json!({"document": {"format": "txt", "name": "--1", "source": {"bytes": "QQ=="}}}),
         ),
+        (
+            media(MediaKind::Document, base64("application/octet-stream"), Some("notes.md")),
+            json!({"document": {"format": "md", "name": "notes", "source": {"bytes": "QQ=="}}}),
+        ),
         (media(MediaKind::Audio, base64("audio/mpeg"), None), json!({"audio": {"format": "mp3", "source": {"bytes": "QQ=="}}})),
     ];
     for (part, wanted) in cases {
