@@ -4,8 +4,10 @@
 //! order and the spelling of its numbers. The walk is a full validation by RFC 8259 (the vendors' parsers and ours
 //! must judge the same text), but it builds no tree: strings, which are nearly all of a prompt, are skipped by blocks.
 
+mod block;
 mod raw;
 mod reader;
+mod skip;
 mod string;
 mod walk;
 mod write;

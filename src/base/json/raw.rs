@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::walk::{Walk, at, skip, skip_string};
+use super::skip::{skip, skip_string};
+use super::walk::{Walk, at};
 use super::{JsonError, unescape};
 
 /// One JSON value: a slice of a text that has been validated as a whole. Reading it allocates nothing; a value that
@@ -70,7 +71,7 @@ impl<'a> Raw<'a> {
 
     /// The inside of a string, escapes untouched.
     pub fn inner(self) -> Option<&'a str> {
-        (self.kind() == b'"').then(|| &self.0[1..self.0.len() - 1])
+        (self.kind() == b'"').then(|| self.0.get(1..self.0.len() - 1).unwrap_or_default())
     }
 
     /// The characters of a string.
