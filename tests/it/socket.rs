@@ -1,4 +1,4 @@
-//! WebSockets over real sockets, through the real listener.
+//! WebSockets and uploads over real sockets, through the real listener.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::opaque::{JSON, slow_reader};
 use crate::support::World;
 
 const DONE: &str = r#"{"type":"response.done","response":{"usage":{"total_tokens":7,"input_tokens":3,"output_tokens":4}}}"#;
@@ -73,11 +74,8 @@ async fn converse(stream: TcpStream, seen: &Mutex<Vec<(String, HeaderMap)>>) {
             Message::Text(text) if text == "done" => socket.send(DONE.into()).await.unwrap(),
             Message::Text(text) if text == "bye" => socket.close(None).await.unwrap(),
             Message::Text(text) if text == "break" => return,
-            Message::Text(_) | Message::Binary(_) => {
-                if socket.send(message).await.is_err() {
-                    return;
-                }
-            }
+            // What it says to one who is gone is lost.
+            Message::Text(_) | Message::Binary(_) => drop(socket.send(message).await),
             _ => {}
         }
     }
@@ -96,6 +94,10 @@ impl House {
             "[providers.p]\nkind = \"openai\"\napi_key = \"sk-operator\"\nbase_url = \"http://{}/v1\"\n[[models]]\nname = \"voice\"\ntargets = [{{ provider = \"p\", model = \"gpt-realtime\" }}]\n",
             provider.address
         ));
+        Self::around(world).await
+    }
+
+    async fn around(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Gate::new(100);
@@ -182,6 +184,7 @@ async fn a_named_provider_is_asked_by_any_path() {
     socket.send("bye".into()).await.unwrap();
     assert!(matches!(heard(&mut socket).await, Message::Close(_)));
     assert!(within(socket.next()).await.is_none());
+    drop(socket);
     house.ended("complete").await;
     assert_eq!(provider.handshakes.lock().unwrap()[0].0, "/v1/live/x");
 }
@@ -282,4 +285,50 @@ async fn what_comes_before_its_time_is_not_lost_and_no_request() {
     within(stream.read_to_string(&mut text)).await.unwrap();
     let statuses: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(statuses, ["401", "403"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_provider_does_not_make_an_app_look_stalled() {
+    const BYTES: usize = 24 << 20;
+    let world = World::pair();
+    let (permits, taken) = slow_reader(&world);
+    let house = House::around(world).await;
+    let (mut reader, mut writer) = TcpStream::connect(house.address).await.unwrap().into_split();
+    let sending = tokio::spawn(async move {
+        let head = format!("POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: {BYTES}\r\n\r\n");
+        writer.write_all(head.as_bytes()).await.unwrap();
+        writer.write_all(&vec![b'x'; BYTES]).await.unwrap();
+        writer
+    });
+    // Longer than a body may stall; the clock stands wherever somebody has something to do.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(!sending.is_finished(), "nothing holds the app back");
+    assert!(house.world.line.shared.stores.held.bytes() == 0, "nothing is kept");
+    permits.add_permits(1 << 20);
+    let _writer = sending.await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(JSON.as_bytes()) {
+        assert!(reader.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+    }
+    assert!(seen.starts_with(b"HTTP/1.1 200 "));
+    assert_eq!(taken.load(std::sync::atomic::Ordering::SeqCst), BYTES);
+}
+
+#[tokio::test]
+async fn an_app_that_leaves_in_mid_upload_lets_the_provider_go() {
+    let world = World::pair();
+    let (permits, taken) = slow_reader(&world);
+    permits.add_permits(1 << 20);
+    let house = House::around(world).await;
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream
+        .write_all(b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: 99\r\n\r\nbegun")
+        .await
+        .unwrap();
+    while taken.load(std::sync::atomic::Ordering::SeqCst) < 5 {
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    within(house.gate.emptied()).await;
+    house.world.assert_settled(1);
 }
