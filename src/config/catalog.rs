@@ -242,7 +242,7 @@ const TRAITS: &[Row] = &[
     Row { kinds: OPENAI, models: &["o1-mini*", "o1-preview*"], facts: &[Fact::DeveloperRole(false)] },
     // Their streams close after the finish reason: Gemini's and Bedrock's grammar has no end mark, Perplexity's recordings no `[DONE]`.
     Row { kinds: &["vertex"], models: &["gemini-*"], facts: &[Fact::EndsWithoutMark(true)] },
-    Row { kinds: &["perplexity", "huggingface", "dashscope", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
+    Row { kinds: &["perplexity", "huggingface", "dashscope", "openrouter", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
     // OpenAI-compatible vendors and servers: `system` is what all of them understand.
     Row { kinds: COMPATIBLE, models: ANY, facts: &[Fact::DeveloperRole(false), Fact::MaxTokens(MaxTokensName::MaxTokens)] },
     // They know the newer name alone, or both.

@@ -3,10 +3,12 @@
 //! What is read is only what decides where a request goes (a model's name), and what an answer tells of its usage.
 
 mod asked;
+mod frames;
 mod judge;
 mod multipart;
 mod passage;
 mod payload;
+mod pump;
 mod send;
 mod socket;
 mod upload;

@@ -48,6 +48,7 @@ fn way(exchange: &Exchange) -> Way {
     let chat_kind = match exchange.provider.as_str() {
         "perplexity" => "perplexity",
         "alibaba" => "dashscope",
+        "openrouter" => "openrouter",
         "huggingface" | "baseten" => "huggingface",
         _ => "openai",
     };
@@ -95,6 +96,11 @@ async fn passes(exchange: &Exchange) -> Result<bool, String> {
         let told = String::from_utf8_lossy(&reply.body);
         if holds { Ok(()) } else { Err(format!("{}: {what}: {} {}", exchange.id, reply.status, &told[..told.floor_char_boundary(400)])) }
     };
+    if exchange.stream && exchange.status == 200 && reply.status != 200 {
+        // A stream that fails before its first content may still be another target's chance: the app gets its error as a status.
+        let failed = exchange.chat().and_then(|theirs| square::folded(theirs, exchange.framing(), &exchange.response).ok());
+        return check(failed.is_some_and(|fold| fold.fault().is_some()), "a refusal of a stream that did not fail").map(|()| true);
+    }
     check(reply.status == exchange.status, "the status")?;
     check(!reply.cut, "the answer was cut")?;
     check(reply.body == exchange.response, "the answer's bytes")?;

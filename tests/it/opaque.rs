@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{End, PAIR, Provider, Reply, Script, World, read, settle};
 
-const JSON: &str = r#"{"object":"list","data":[]}"#;
+pub const JSON: &str = r#"{"object":"list","data":[]}"#;
 
 /// In which what was said before leaves its host.
 const PAUSE: (Duration, Bytes) = (Duration::from_millis(1), Bytes::new());
@@ -60,7 +60,8 @@ async fn each_path_goes_to_whose_api_it_is() {
     let world = World::pair();
     let (openai, anthropic) = (world.always("openai", ok()), world.always("anthropic", ok()));
     let version = ("anthropic-version", "2023-06-01");
-    let table: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    type Row<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], &'r str);
+    let table: &[Row<'_>] = &[
         ("GET", "/v1/files?limit=2&key=AIza", &[], "openai GET /v1/files?limit=2"),
         ("GET", "/v1/files/f-1/content", &[], "openai GET /v1/files/f-1/content"),
         ("DELETE", "/v1/files/f-1", &[], "openai DELETE /v1/files/f-1"),
@@ -370,7 +371,7 @@ async fn a_forms_model_is_written_over_and_the_rest_streams() {
 }
 
 /// A provider that takes a piece of the body for each permit, and counts the bytes.
-fn slow_reader(world: &World) -> (Arc<tokio::sync::Semaphore>, Arc<AtomicUsize>) {
+pub fn slow_reader(world: &World) -> (Arc<tokio::sync::Semaphore>, Arc<AtomicUsize>) {
     let (permits, taken) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let (permit, count) = (Arc::clone(&permits), Arc::clone(&taken));
     world.handler("openai", move |request| {

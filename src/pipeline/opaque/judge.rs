@@ -18,7 +18,7 @@ use super::usage::UsageFinder;
 use super::ways::Way;
 use crate::base::json::Raw;
 use crate::base::{Fault, FaultKind, Retry, Secret};
-use crate::config::{Place, Provider};
+use crate::config::{Place, Provider, Site};
 use crate::dialect::Losses;
 use crate::ir::{Dialect, Usage};
 use crate::telemetry::Record;
@@ -99,6 +99,7 @@ impl Ask {
             let bytes = answer::redact(bytes.clone(), secret);
             return Ok(good(headers, Content::Whole(bytes, Some(hold))));
         }
+        record.stream = kind == Kind::Events;
         let passage = Passage {
             upstream: body,
             first: first.map(|begun| hold.over(begun)),
@@ -195,7 +196,8 @@ impl Ask {
         }
         // Where Gemini wants the bytes of a file: at itself, but the app's way there leads through here.
         if let (Some(url), Some(host)) = (headers.get(UPLOAD_URL), &self.host)
-            && let Some(ours) = rehosted(url, provider, host)
+            && let Place::Http(site) = &provider.place
+            && let Some(ours) = rehosted(url, site, host)
         {
             headers.insert(UPLOAD_URL, ours);
         }
@@ -205,8 +207,7 @@ impl Ask {
 const UPLOAD_URL: HeaderName = HeaderName::from_static("x-goog-upload-url");
 
 /// The same address at this gateway; `None` where it is none of the provider's.
-fn rehosted(url: &HeaderValue, provider: &Provider, host: &HeaderValue) -> Option<HeaderValue> {
-    let Place::Http(site) = &provider.place else { return None };
+fn rehosted(url: &HeaderValue, site: &Site, host: &HeaderValue) -> Option<HeaderValue> {
     let uri: http::Uri = url.to_str().ok()?.parse().ok()?;
     let theirs = uri.host() == site.origin.host() && uri.path().starts_with("/upload/v1beta/");
     let target = uri.path_and_query().filter(|_| theirs)?;
@@ -228,4 +229,28 @@ fn kind(headers: &HeaderMap) -> Kind {
 
 fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HttpVersion;
+
+    #[test]
+    fn an_upload_goes_on_through_this_gateway() {
+        let site = Site::new("https://gemini.test:443".parse().unwrap(), "/v1beta".into(), None, None, HttpVersion::Auto);
+        let table = [
+            (
+                "https://gemini.test/upload/v1beta/files?upload_id=a&upload_protocol=resumable",
+                Some("http://localhost:4141/upload/v1beta/files?upload_id=a&upload_protocol=resumable"),
+            ),
+            ("https://other.test/upload/v1beta/files?upload_id=a", None),
+            ("https://gemini.test/elsewhere", None),
+            ("no address", None),
+        ];
+        for (url, ours) in table {
+            let got = rehosted(&HeaderValue::from_static(url), &site, &HeaderValue::from_static("localhost:4141"));
+            assert_eq!(got.as_ref().map(|value| value.to_str().unwrap()), ours, "{url}");
+        }
+    }
 }

@@ -185,6 +185,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_stands_behind_the_base_url() {
+        let table = [
+            ("/v1beta", "/upload/v1beta/files", "/upload/v1beta/files?q"),
+            ("/proxy/v1beta", "/upload/v1beta/files", "/proxy/upload/v1beta/files?q"),
+            ("/v1beta", "/v1beta/files", "/v1beta/files?q"),
+            ("", "/providers/p", "/?q"),
+            ("", "/providers/p//x/", "//x/?q"),
+            ("/v1", "/providers/p", "/v1?q"),
+        ];
+        for (prefix, path, wanted) in table {
+            let site = Site::new("https://p.test:443".parse().unwrap(), prefix.into(), None, None, Default::default());
+            let head = Request::builder().uri(path).body(()).unwrap().into_parts().0;
+            assert_eq!(uri(&site, &Asked::of(&head).unwrap(), None, Some("q")).unwrap(), wanted, "{prefix} {path}");
+        }
+    }
+
+    #[test]
     fn the_model_of_a_query_is_found_and_written_over() {
         assert_eq!(model_of_query("a=b&model=x%2Fy&c"), Some("x/y".to_owned()));
         assert_eq!(model_of_query("a=model&models=x&model="), None);
