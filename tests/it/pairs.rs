@@ -107,6 +107,7 @@ const REASONS: &[(&str, &str, &str, &str, &str)] = &[
     ("request", "messages", "*", "ours refuses: output_format", "the pair's value is a string, which the API refuses too"),
     ("request", "*", "generateContent", "penalties", "Gemini takes them; theirs drops them"),
     ("request", "*", "generateContent", "seed", "Gemini takes it; theirs drops it"),
+    ("request", "generateContent", "*", "tools", "the schema means what it said in Google's words; theirs drops what its own form lacks"),
     (
         "request",
         "*",
