@@ -56,3 +56,8 @@ pub(super) fn within_pairs(mut marks: u64) -> u64 {
     }
     marks
 }
+
+/// Keeps the first mark.
+pub(super) fn lowest(marks: u16) -> u16 {
+    marks & marks.wrapping_neg()
+}

@@ -5,6 +5,7 @@
 //! must judge the same text), but it builds no tree: strings, which are nearly all of a prompt, are skipped by blocks.
 
 mod block;
+mod cursor;
 mod raw;
 mod reader;
 mod skip;
@@ -18,6 +19,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+pub use cursor::{Cursor, Fields};
 pub use raw::Raw;
 pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};

@@ -1,6 +1,6 @@
 //! Going over values in a text that is known to be valid: only quotes and brackets are looked at, nothing is judged again.
 
-use super::block::{backslashes, brackets, chunk, escaped, marks, quotes, within_pairs};
+use super::block::{backslashes, brackets, chunk, escaped, lowest, marks, quotes, special, within_pairs};
 
 /// Where the value that begins at `at` ends.
 pub(super) fn skip(text: &[u8], at: usize) -> usize {
@@ -19,6 +19,14 @@ pub(super) fn skip_string(text: &[u8], at: usize) -> usize {
     // Most strings are keys and words, which end within sixteen bytes.
     let Some(block) = chunk::<16>(text, at + 1) else { return end_of_string(text, at + 1) };
     closing(text, at + 1, quotes(block).into()).unwrap_or_else(|| end_of_string(text, at + 17))
+}
+
+/// The closing quote of a string whose characters begin at `start`, where they are few and none is escaped, as in nearly
+/// all keys.
+pub(super) fn end_of_word(text: &[u8], start: usize) -> Option<usize> {
+    let block = chunk::<16>(text, start)?;
+    let marked = special(block);
+    (lowest(marked) & quotes(block) != 0).then(|| start + marked.trailing_zeros() as usize)
 }
 
 /// Behind the closing quote of the string that goes on at `from`.

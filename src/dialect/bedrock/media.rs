@@ -1,9 +1,10 @@
 //! Images, documents, sounds and films: formats and where their bytes are.
 
 use super::content::extension;
+use super::read::required;
 use crate::base::Fault;
 use crate::base::json::{Object, Raw};
-use crate::dialect::anthropic::decode::{object, required, text};
+use crate::dialect::anthropic::decode::{object, text};
 use crate::dialect::anthropic::wire::Path;
 use crate::dialect::{Losses, anthropic};
 use crate::ir::{Dialect, Media, MediaKind, Source, Text};

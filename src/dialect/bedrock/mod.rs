@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod family;
 mod media;
+mod read;
 mod sequence;
 mod stream_decoder;
 mod stream_encoder;
