@@ -39,7 +39,9 @@ pub fn answer(body: &Bytes, operation: Operation) -> Result<Response<AnswerBody>
     match operation {
         Operation::Chat => chat(body),
         Operation::Embeddings => embeddings(body),
-        Operation::CountTokens | Operation::Models => Err(Fault::caller(FaultKind::NotFound, "The echo provider has no such endpoint.")),
+        Operation::CountTokens | Operation::Models | Operation::Opaque => {
+            Err(Fault::caller(FaultKind::NotFound, "The echo provider has no such endpoint."))
+        }
     }
 }
 

@@ -18,10 +18,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::Fault;
 use crate::base::body::Body;
-use crate::base::clock::SystemClock;
+use crate::base::clock::{SystemClock, WallClock};
 use crate::base::drain::{Drain, DrainState};
 use crate::base::rng::RootRng;
 use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected};
+use crate::credential::Credentials;
 use crate::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
 use crate::server::admin::{ADMIN_CONNECTIONS_MAX, Admin};
 use crate::server::{self, EdgeRules, Gate, Listener, Server, Service};
@@ -163,8 +164,10 @@ fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
         failures: Failures::default(),
     };
     sinks.meters.policy(&loaded.config.policy.version, None);
+    let wall: Arc<dyn WallClock> = Arc::new(SystemClock);
     Shared {
-        env: Env { wall: Arc::new(SystemClock), rng: RootRng::from_system() },
+        credentials: Credentials::new(Arc::clone(&wall)),
+        env: Env { wall, rng: RootRng::from_system() },
         snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(loaded.config.policy.clone()))),
         stores: Stores::new(bootstrap.bounds.clone(), sinks),
         drain: Drain::default(),

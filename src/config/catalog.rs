@@ -1,80 +1,10 @@
-//! What is known of providers and models, as data: kinds with their base URL and credential, and models with what
-//! they accept. An unknown model gets the defaults of its kind, which strip nothing.
+//! What is known of models, as data: what each speaks and accepts. An unknown model gets the defaults of its kind,
+//! which strip nothing. The kinds themselves stand in `kinds`.
 
 use crate::ir::{Dialect, MaxTokensName, ModelTraits, Thinking};
 
+pub use super::kinds::{Auth, Base, KINDS, Kind, claims, kind};
 use super::values::matches;
-
-/// A kind of provider.
-#[derive(Debug)]
-pub struct Kind {
-    /// What `kind` says.
-    pub name: &'static str,
-    /// What it speaks, the preferred first.
-    pub dialects: &'static [Dialect],
-    /// Where it is, unless the configuration says otherwise; `None` for the embedded provider.
-    pub base_url: Option<&'static str>,
-    /// How its key travels.
-    pub auth: Auth,
-    /// The environment variable that customarily holds its key.
-    pub key_variable: Option<&'static str>,
-    /// Whether it refuses requests without a key.
-    pub key_needed: bool,
-    /// The bare model names that it claims, as patterns.
-    pub claims: &'static [&'static str],
-}
-
-/// How a key travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// `authorization: Bearer KEY`.
-    Bearer,
-    /// `x-api-key: KEY`, Anthropic's.
-    ApiKey,
-}
-
-/// Every kind that this version knows.
-pub const KINDS: &[Kind] = &[
-    hosted("openai", CHAT_AND_RESPONSES, "https://api.openai.com/v1", "OPENAI_API_KEY", OPENAI_CLAIMS),
-    Kind {
-        name: "anthropic",
-        dialects: &[Dialect::Anthropic],
-        base_url: Some("https://api.anthropic.com/v1"),
-        auth: Auth::ApiKey,
-        key_variable: Some("ANTHROPIC_API_KEY"),
-        key_needed: true,
-        claims: &["claude-*"],
-    },
-    hosted("mistral", CHAT, "https://api.mistral.ai/v1", "MISTRAL_API_KEY", MISTRAL_CLAIMS),
-    // Hosts of other vendors' models claim none of their names: which host is meant must be said.
-    hosted("groq", CHAT_AND_RESPONSES, "https://api.groq.com/openai/v1", "GROQ_API_KEY", &[]),
-    hosted("deepseek", CHAT_AND_RESPONSES, "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", &["deepseek-*"]),
-    hosted("xai", CHAT_AND_RESPONSES, "https://api.x.ai/v1", "XAI_API_KEY", &["grok-*"]),
-    hosted("openrouter", CHAT_AND_RESPONSES, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", &[]),
-    hosted("together", CHAT, "https://api.together.ai/v1", "TOGETHER_API_KEY", &[]),
-    hosted("fireworks", CHAT, "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", &["accounts/fireworks/*"]),
-    hosted("cerebras", CHAT, "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", &[]),
-    hosted("perplexity", CHAT, "https://api.perplexity.ai", "PERPLEXITY_API_KEY", &["sonar", "sonar-*"]),
-    local("ollama", CHAT_AND_RESPONSES, "http://127.0.0.1:11434/v1", Some("OLLAMA_API_KEY")),
-    local("vllm", CHAT_AND_RESPONSES, "http://127.0.0.1:8000/v1", Some("VLLM_API_KEY")),
-    local("llamacpp", CHAT_AND_RESPONSES, "http://127.0.0.1:8080/v1", Some("LLAMA_API_KEY")),
-    local("lmstudio", CHAT_AND_RESPONSES, "http://127.0.0.1:1234/v1", None),
-    local("sglang", CHAT, "http://127.0.0.1:30000/v1", None),
-    Kind { name: "echo", dialects: CHAT, base_url: None, auth: Auth::Bearer, key_variable: None, key_needed: false, claims: &["echo"] },
-];
-
-/// Kinds whose dialects are still to come.
-pub const LATER: &[&str] = &["gemini", "vertex", "bedrock", "azure"];
-
-const OPENAI_CLAIMS: &[&str] = &["gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*", "ft:*", "codex-*", "computer-use-*"];
-
-const MISTRAL_CLAIMS: &[&str] =
-    &["mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*", "voxtral-*", "open-mistral-*", "open-mixtral-*"];
-
-/// OpenAI's older dialect alone.
-const CHAT: &[Dialect] = &[Dialect::OpenAiChat];
-/// Both of OpenAI's; callers of another are served in the older one, which loses less.
-const CHAT_AND_RESPONSES: &[Dialect] = &[Dialect::OpenAiChat, Dialect::OpenAiResponses];
 
 /// What a model speaks where that is not what its provider's others speak, the preferred first.
 pub fn speaks(kind: &str, model: &str) -> Option<&'static [Dialect]> {
@@ -107,40 +37,26 @@ const SPEAK_ONLY: &[SpeakRow] = &[
     SpeakRow { kinds: &["vertex"], models: &["claude-*"], dialects: &[Dialect::Anthropic] },
 ];
 
-/// A vendor in the net that speaks OpenAI's dialect and wants a key.
-const fn hosted(
-    name: &'static str,
-    dialects: &'static [Dialect],
-    base_url: &'static str,
-    key_variable: &'static str,
-    claims: &'static [&'static str],
-) -> Kind {
-    Kind { name, dialects, base_url: Some(base_url), auth: Auth::Bearer, key_variable: Some(key_variable), key_needed: true, claims }
-}
-
-/// A server of one's own that speaks OpenAI's dialect and mostly wants no key.
-const fn local(name: &'static str, dialects: &'static [Dialect], base_url: &'static str, key_variable: Option<&'static str>) -> Kind {
-    Kind { name, dialects, base_url: Some(base_url), auth: Auth::Bearer, key_variable, key_needed: false, claims: &[] }
-}
-
-/// The kind of this name.
-pub fn kind(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == name)
-}
-
-/// The bare model names that a provider of this kind claims by default, as patterns with `*`.
-pub fn claims(kind_name: &str) -> &'static [&'static str] {
-    kind(kind_name).map(|kind| kind.claims).unwrap_or_default()
-}
-
 /// What is known of `model` at a provider of this kind.
 pub fn traits(kind: &str, model: &str) -> ModelTraits {
     let mut traits = ModelTraits::default();
-    let rows = TRAITS.iter().filter(|row| row.kinds.contains(&kind) && row.models.iter().any(|pattern| matches(pattern, model)));
-    for fact in rows.flat_map(|row| row.facts) {
-        fact.apply(&mut traits);
+    for (kind, model) in family(kind, model).into_iter().chain([(kind, model)]) {
+        let rows = TRAITS.iter().filter(|row| row.kinds.contains(&kind) && row.models.iter().any(|pattern| matches(pattern, model)));
+        for fact in rows.flat_map(|row| row.facts) {
+            fact.apply(&mut traits);
+        }
     }
     traits
+}
+
+/// Whose model it is, and by which name there, where another vendor hosts it: `us.anthropic.claude-opus-4-8-v1:0` is
+/// Anthropic's `claude-opus-4-8-v1:0`, behind whatever region, profile or publisher it stands.
+fn family<'m>(kind: &str, model: &'m str) -> Option<(&'static str, &'m str)> {
+    if !matches!(kind, "bedrock" | "vertex" | "azure" | "openrouter") {
+        return None;
+    }
+    let from = |name: &str| model.find(name).and_then(|at| model.get(at..));
+    from("claude-").map(|name| ("anthropic", name)).or_else(|| from("gemini-").map(|name| ("gemini", name)))
 }
 
 /// Facts about some models of some kinds of provider.
@@ -163,6 +79,10 @@ enum Fact {
     DeveloperRole(bool),
     ReplaysReasoning(bool),
     EndsWithoutMark(bool),
+    StreamOptions(bool),
+    TopK(bool),
+    RandomSeed(bool),
+    ShortCallIds(bool),
 }
 
 impl Fact {
@@ -179,13 +99,55 @@ impl Fact {
             Self::DeveloperRole(yes) => traits.developer_role = *yes,
             Self::ReplaysReasoning(yes) => traits.replays_reasoning = *yes,
             Self::EndsWithoutMark(yes) => traits.ends_without_mark = *yes,
+            Self::StreamOptions(yes) => traits.stream_options = *yes,
+            Self::TopK(yes) => traits.top_k = *yes,
+            Self::RandomSeed(yes) => traits.random_seed = *yes,
+            Self::ShortCallIds(yes) => traits.short_call_ids = *yes,
         }
     }
 }
 
 const ANY: &[&str] = &["*"];
-const ANTHROPIC: &[&str] = &["anthropic"];
-const OPENAI: &[&str] = &["openai"];
+const ANTHROPIC: &[&str] = &["anthropic", "vertex"];
+const OPENAI: &[&str] = &["openai", "azure"];
+/// Vendors and servers that speak OpenAI's dialect with models of others.
+const COMPATIBLE: &[&str] = &[
+    "mistral",
+    "groq",
+    "deepseek",
+    "xai",
+    "openrouter",
+    "together",
+    "fireworks",
+    "cerebras",
+    "perplexity",
+    "cohere",
+    "huggingface",
+    "nvidia",
+    "moonshot",
+    "zai",
+    "sambanova",
+    "nebius",
+    "dashscope",
+    "aihubmix",
+    "chutes",
+    "crusoe",
+    "helicone",
+    "nanogpt",
+    "parasail",
+    "poe",
+    "publicai",
+    "reka",
+    "scaleway",
+    "synthetic",
+    "venice",
+    "xiaomi",
+    "ollama",
+    "vllm",
+    "llamacpp",
+    "lmstudio",
+    "sglang",
+];
 
 /// The table. Every row that fits counts, in this order, so that a later row corrects an earlier one.
 const TRAITS: &[Row] = &[
@@ -246,6 +208,10 @@ const TRAITS: &[Row] = &[
         facts: &[Fact::ForcedTool(false)],
     },
     Row { kinds: ANTHROPIC, models: &["claude-mythos-preview*"], facts: &[Fact::SystemInMessages(false)] },
+    // Gemini: a budget up to 2.5, a level from 3 on; the larger ones always think.
+    Row { kinds: &["gemini"], models: &["gemini-1*", "gemini-2.0*", "gemma-*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
+    Row { kinds: &["gemini"], models: &["gemini-2.5*"], facts: &[Fact::Thinking(Thinking::Budget), Fact::OutputTokens(65_536)] },
+    Row { kinds: &["gemini"], models: &["gemini-3*-pro*"], facts: &[Fact::Thinking(Thinking::Always)] },
     // OpenAI: the reasoning models refuse what samples; the others refuse what reasons.
     Row {
         kinds: OPENAI,
@@ -275,45 +241,12 @@ const TRAITS: &[Row] = &[
     Row { kinds: OPENAI, models: &["gpt-5-chat*"], facts: &[Fact::Thinking(Thinking::Unsupported)] },
     Row { kinds: OPENAI, models: &["o1-mini*", "o1-preview*"], facts: &[Fact::DeveloperRole(false)] },
     // Their streams close after the finish reason: Gemini's and Bedrock's grammar has no end mark, Perplexity's recordings no `[DONE]`.
-    Row { kinds: &["perplexity", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
+    Row { kinds: &["vertex"], models: &["gemini-*"], facts: &[Fact::EndsWithoutMark(true)] },
+    Row { kinds: &["perplexity", "huggingface", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
     // OpenAI-compatible vendors and servers: `system` is what all of them understand.
-    Row {
-        kinds: &[
-            "mistral",
-            "groq",
-            "deepseek",
-            "xai",
-            "openrouter",
-            "together",
-            "fireworks",
-            "cerebras",
-            "perplexity",
-            "ollama",
-            "vllm",
-            "llamacpp",
-            "lmstudio",
-            "sglang",
-        ],
-        models: ANY,
-        facts: &[Fact::DeveloperRole(false)],
-    },
-    Row {
-        kinds: &[
-            "mistral",
-            "deepseek",
-            "openrouter",
-            "together",
-            "fireworks",
-            "perplexity",
-            "ollama",
-            "vllm",
-            "llamacpp",
-            "lmstudio",
-            "sglang",
-        ],
-        models: ANY,
-        facts: &[Fact::MaxTokens(MaxTokensName::MaxTokens)],
-    },
+    Row { kinds: COMPATIBLE, models: ANY, facts: &[Fact::DeveloperRole(false), Fact::MaxTokens(MaxTokensName::MaxTokens)] },
+    // They know the newer name alone, or both.
+    Row { kinds: &["groq", "xai", "cerebras"], models: ANY, facts: &[Fact::MaxTokens(MaxTokensName::MaxCompletionTokens)] },
     Row {
         kinds: &["mistral"],
         models: &[
@@ -327,6 +260,15 @@ const TRAITS: &[Row] = &[
             "mistral-tiny*",
         ],
         facts: &[Fact::Thinking(Thinking::Unsupported)],
+    },
+    // OpenRouter tells the usage of each stream, asked or not.
+    Row { kinds: &["openrouter"], models: ANY, facts: &[Fact::StreamOptions(false)] },
+    // Mistral's schema has no `stream_options`: each stream tells its usage with the last piece.
+    Row { kinds: &["mistral"], models: ANY, facts: &[Fact::StreamOptions(false), Fact::RandomSeed(true), Fact::ShortCallIds(true)] },
+    Row {
+        kinds: &["mistral", "openrouter", "together", "fireworks", "vllm", "llamacpp", "sglang"],
+        models: ANY,
+        facts: &[Fact::TopK(true)],
     },
     // DeepSeek's thinking models want their reasoning back on every turn that calls tools; the old reasoner refuses it.
     Row { kinds: &["deepseek"], models: ANY, facts: &[Fact::ReplaysReasoning(true)] },

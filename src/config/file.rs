@@ -85,6 +85,19 @@ impl<'a> Reading<'a> {
         Ok(text)
     }
 
+    /// Reads a file that nobody named, where vendors' tools leave it: `None` where it is not there. Watched if it is.
+    pub(super) fn read_if_there(&self, path: &str) -> Option<String> {
+        let path = PathBuf::from(path);
+        let text = (self.outside.read)(&path).ok()?;
+        self.watch(path);
+        Some(text)
+    }
+
+    /// An environment variable that vendors' tools read, where it is set and not empty.
+    pub(super) fn env(&self, name: &str) -> Option<String> {
+        (self.outside.env)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
     /// Ends the reading: the watched files and the warnings, or everything that is wrong.
     pub(super) fn finish(self) -> Result<(Vec<PathBuf>, Vec<Finding>), Rejected> {
         let found = self.found.into_inner();

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::catalog::Base;
 use super::locate::Finding;
+use super::place::AWS_REGIONS;
 use super::{Config, catalog, file, resolve, values};
 
 /// Where values come from that are not in the text: an argument, so that tests need neither variables nor files.
@@ -55,6 +57,9 @@ impl std::error::Error for Rejected {}
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "sidecar.toml";
 
+/// Where a resource of Azure is, by the name that its SDKs read.
+const AZURE_ENDPOINT: &str = "AZURE_OPENAI_ENDPOINT";
+
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "OUTRIDER_CONFIG";
 
@@ -87,11 +92,16 @@ impl Config {
     /// What counts without a file: a provider for each API key in the environment, and the embedded `echo`.
     pub fn zero(outside: &Outside<'_>) -> Result<Loaded, Rejected> {
         let mut text = String::new();
-        for kind in catalog::KINDS.iter().filter(|kind| kind.key_needed) {
-            let set = |name: &str| (outside.env)(name).is_some_and(|value| !value.trim().is_empty());
-            if let Some(name) = kind.key_variable.filter(|name| set(name)) {
-                text += &format!("[providers.{0}]\nkind = {0:?}\napi_key = \"env:{name}\"\n", kind.name);
-            }
+        let set = |name: &str| (outside.env)(name).is_some_and(|value| !value.trim().is_empty());
+        for kind in catalog::KINDS.iter().filter(|kind| kind.found_by_key) {
+            let Some(name) = kind.key_variables.iter().find(|name| set(name)) else { continue };
+            let place = match kind.base {
+                Base::Azure if set(AZURE_ENDPOINT) => format!("base_url = \"env:{AZURE_ENDPOINT}\"\n"),
+                Base::Bedrock if AWS_REGIONS.iter().any(|name| set(name)) => String::new(),
+                Base::Azure | Base::Bedrock => continue,
+                _ => String::new(),
+            };
+            text += &format!("[providers.{0}]\nkind = {0:?}\napi_key = \"env:{name}\"\n{place}", kind.name);
         }
         text += "[providers.echo]\nkind = \"echo\"\n";
         let reading = file::Reading::new("zero-config", &text, Path::new(""), outside);

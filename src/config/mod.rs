@@ -5,10 +5,13 @@
 //! they are apart here too, because the policy may come from elsewhere.
 
 pub mod catalog;
+mod credential;
 mod file;
 mod find;
+mod kinds;
 mod load;
 mod locate;
+mod place;
 mod provider;
 mod render;
 mod resolve;
@@ -17,6 +20,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource};
 pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use render::render;
@@ -175,14 +179,19 @@ pub struct Provider {
     pub name: String,
     /// What its `kind` was (`openai`, `mistral`, …): the `gen_ai.provider.name`.
     pub kind: String,
-    /// What it speaks, where a model of it speaks nothing else: the first is asked by callers of a dialect that is not among them.
+    /// What it speaks, where a model of it speaks nothing else: the first is asked by callers of a dialect that is not
+    /// among them. Owned where its table lists them, which counts for every model.
     pub dialects: Cow<'static, [Dialect]>,
     /// Where it is.
     pub place: Place,
-    /// Its credential, as the header that carries it; marked sensitive.
-    pub credential: Option<(HeaderName, HeaderValue)>,
-    /// The credential's text, to be removed from whatever the upstream echoes.
+    /// How its paths are built.
+    pub layout: Layout,
+    /// How requests to it are authorised.
+    pub credential: Credential,
+    /// The text of a key that it was given, to be removed from whatever the upstream echoes.
     pub secret: Option<Secret>,
+    /// What else its table says of its place and credential, as it may be shown.
+    pub told: Vec<(&'static str, String)>,
     /// Headers sent with each request (`anthropic-version`, `openai-organization`).
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Bare model names that this provider claims, as patterns with `*` (`gpt-*`). Empty: none.
@@ -194,6 +203,19 @@ impl Provider {
     pub fn dialect(&self) -> Dialect {
         self.dialects.first().copied().unwrap_or(Dialect::OpenAiChat)
     }
+}
+
+/// How the paths of operations are built behind a base URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// As the dialect says.
+    #[default]
+    Standard,
+    /// Azure's dated API: `/deployments/NAME` before the operations on a model. The deployment is the model's name, or
+    /// this one for all.
+    AzureDeployments(Option<String>),
+    /// Vertex AI: below the publisher of the model.
+    Vertex,
 }
 
 /// Where a provider is.
@@ -283,7 +305,10 @@ impl Target {
     /// A provider's model, with what the catalogue knows of it.
     pub fn new(provider: Arc<Provider>, model: String) -> Self {
         let traits = catalog::traits(&provider.kind, &model);
-        let dialects = catalog::speaks(&provider.kind, &model).map_or_else(|| provider.dialects.clone(), Cow::Borrowed);
+        // A list of the provider's own is what its author knows of the host.
+        let listed = matches!(provider.dialects, Cow::Owned(_));
+        let only = catalog::speaks(&provider.kind, &model).filter(|_| !listed);
+        let dialects = only.map_or_else(|| provider.dialects.clone(), Cow::Borrowed);
         Self { provider, model, dialects, traits }
     }
 

@@ -3,19 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::base::Secret;
-
-use super::catalog::{self, Auth, Kind};
+use super::catalog::{self, Base, Kind};
 use super::file::{Reading, Spot, Table, Text};
 use super::locate::did_you_mean;
 use super::resolve::keys;
-use super::values::{self, BaseUrl};
-use super::{HttpVersion, Place, Provider, Site};
+use super::{Credential, Layout, Place, Provider, credential, place};
+use crate::ir::Dialect;
 
 /// The providers, and the names that are declared, be the declaration right or wrong.
 pub(super) struct Providers<'d> {
@@ -59,35 +56,96 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
     }
     let kind = kind(reading, &table, name);
     let claims = table.names("models").map(|names| names.into_iter().map(|name| name.value).collect());
-    let Some(base_url) = kind.map(|kind| kind.base_url) else {
+    let listed = dialects(reading, &table);
+    let Some(kind) = kind else {
         // Without a kind the rest can still be read for its own faults.
-        site(reading, &table, "http://unknown.invalid");
+        place::judge(reading, &table);
         headers(reading, &table);
         table.text("api_key");
         return None;
     };
-    let kind = kind?;
+    refuse_keys_of_others(reading, &table, kind);
     let claims = claims.unwrap_or_else(|| kind.claims.iter().map(|&claim| claim.to_owned()).collect());
-    let (name, kind_name, dialects) = (name.to_owned(), kind.name.to_owned(), Cow::Borrowed(kind.dialects));
-    let Some(base_url) = base_url else {
-        for key in ["api_key", "base_url", "headers", "ca_file", "http_version"].into_iter().filter(|key| table.has(key)) {
+    let dialects = listed.map_or(Cow::Borrowed(kind.dialects), Cow::Owned);
+    let provider = Provider {
+        name: name.to_owned(),
+        kind: kind.name.to_owned(),
+        dialects,
+        place: Place::Echo,
+        layout: Layout::Standard,
+        credential: Credential::None,
+        secret: None,
+        told: Vec::new(),
+        headers: Vec::new(),
+        claims,
+    };
+    if kind.base == Base::Embedded {
+        return Some(provider);
+    }
+    let headers = headers(reading, &table);
+    let Some(mut placed) = place::place(reading, &table, kind, provider.dialect()) else {
+        // Where it is has its fault already; the key may have one too.
+        if table.has("api_key") {
+            credential::static_key(reading, &table, kind);
+        }
+        return None;
+    };
+    let authorised = credential::read(reading, &table, kind, &placed.site, placed.region.as_deref());
+    placed.told.extend(authorised.told);
+    Some(Provider {
+        place: Place::Http(Box::new(placed.site)),
+        layout: placed.layout,
+        credential: authorised.credential,
+        secret: authorised.secret,
+        told: placed.told,
+        headers,
+        ..provider
+    })
+}
+
+/// The keys of some kinds only.
+const OWN_KEYS: &[(Base, &str, &[&str])] = &[
+    (Base::Azure, "azure", &["tenant_id", "client_id", "client_secret"]),
+    (Base::Vertex, "vertex", &["project", "location", "credentials_file"]),
+    (
+        Base::Bedrock,
+        "bedrock",
+        &["region", "access_key_id", "secret_access_key", "session_token", "profile", "role_arn", "web_identity_token_file"],
+    ),
+];
+
+fn refuse_keys_of_others(reading: &Reading<'_>, table: &Table<'_, '_>, kind: &Kind) {
+    for (_, name, own) in OWN_KEYS.iter().filter(|(base, ..)| *base != kind.base) {
+        for key in own.iter().filter(|key| table.has(key)) {
+            reading.fault(&table.spot(key), format!("has no use for the kind {:?}: it belongs to {name:?} (leave it out)", kind.name));
+        }
+    }
+    if kind.base == Base::Embedded {
+        for key in ["dialects", "api_key", "base_url", "headers", "ca_file", "http_version"].into_iter().filter(|key| table.has(key)) {
             reading.fault(&table.spot(key), "has no use: echo answers inside this process (leave it out)");
         }
-        return Some(Provider {
-            name,
-            kind: kind_name,
-            dialects,
-            place: Place::Echo,
-            credential: None,
-            secret: None,
-            headers: vec![],
-            claims,
-        });
-    };
-    let (credential, secret) = credential(reading, &table, kind).unzip();
-    let headers = headers(reading, &table);
-    let place = Place::Http(Box::new(site(reading, &table, base_url)?));
-    Some(Provider { name, kind: kind_name, dialects, place, credential, secret, headers, claims })
+    }
+}
+
+/// What the table itself says that the provider speaks.
+fn dialects(reading: &Reading<'_>, table: &Table<'_, '_>) -> Option<Vec<Dialect>> {
+    let labels = || Dialect::ALL.into_iter().map(Dialect::label);
+    let mut listed = Vec::new();
+    for text in table.names("dialects")? {
+        match Dialect::ALL.into_iter().find(|dialect| dialect.label() == text.value) {
+            Some(dialect) if listed.contains(&dialect) => reading.fault(&text.at, format!("{:?} stands twice", text.value)),
+            Some(dialect) => listed.push(dialect),
+            None => {
+                let meant = did_you_mean(&text.value, labels());
+                let meant = if meant.is_empty() { format!(" (one of {})", labels().collect::<Vec<_>>().join(", ")) } else { meant };
+                reading.fault(&text.at, format!("no dialect named {:?}{meant}", text.value));
+            }
+        }
+    }
+    if table.is_empty_array("dialects") {
+        reading.fault(&table.spot("dialects"), "is empty: the provider could not be asked anything (leave it out for the kind's own)");
+    }
+    (!listed.is_empty()).then_some(listed)
 }
 
 fn kind(reading: &Reading<'_>, table: &Table<'_, '_>, name: &str) -> Option<&'static Kind> {
@@ -102,45 +160,11 @@ fn kind(reading: &Reading<'_>, table: &Table<'_, '_>, name: &str) -> Option<&'st
     let text = table.text("kind")?;
     let kind = catalog::kind(&text.value);
     if kind.is_none() {
-        let fault = if catalog::LATER.contains(&text.value.as_str()) {
-            format!("{:?} is not supported by this version (supported: {})", text.value, supported())
-        } else {
-            let meant = did_you_mean(&text.value, names());
-            let meant = if meant.is_empty() { format!(" (one of {})", supported()) } else { meant };
-            format!("no kind named {:?}{meant}", text.value)
-        };
-        reading.fault(&text.at, fault);
+        let meant = did_you_mean(&text.value, names());
+        let meant = if meant.is_empty() { format!(" (one of {})", supported()) } else { meant };
+        reading.fault(&text.at, format!("no kind named {:?}{meant}", text.value));
     }
     kind
-}
-
-type Credential = ((HeaderName, HeaderValue), Secret);
-
-fn credential(reading: &Reading<'_>, table: &Table<'_, '_>, kind: &Kind) -> Option<Credential> {
-    let variable = kind.key_variable.unwrap_or("NAME");
-    if !table.has("api_key") {
-        if kind.key_needed {
-            let text = format!("is missing: requests go out without a credential (did you mean api_key = \"env:{variable}\"?)");
-            reading.warn(&table.spot("api_key"), text);
-        }
-        return None;
-    }
-    let text = table.name("api_key")?;
-    if !text.outside && (text.value.starts_with('$') || Some(text.value.as_str()) == kind.key_variable) {
-        reading.fault(&text.at, format!("names a variable as a shell does (did you mean \"env:{variable}\"?)"));
-        return None;
-    }
-    let secret = Secret::new(&text.value);
-    // Anthropic's subscription tokens are refused as an x-api-key.
-    let bearer = kind.auth == Auth::Bearer || secret.reveal().starts_with("sk-ant-oat");
-    let (name, value) = match bearer {
-        true => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))),
-        false => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(secret.reveal())),
-    };
-    let value = value.map_err(|_| "has characters that no header can carry (is there a line break inside?)".to_owned());
-    let mut value = reading.accept(&text.at, value)?;
-    value.set_sensitive(true);
-    Some(((name, value), secret))
 }
 
 /// Headers that a provider's table may not set: those of the connection, those that Outrider writes, and credentials.
@@ -199,43 +223,4 @@ fn headers(reading: &Reading<'_>, table: &Table<'_, '_>) -> Vec<(HeaderName, Hea
 pub(super) fn secretive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["key", "token", "secret", "auth", "password", "signature", "sig", "credential"].iter().any(|word| name.contains(word))
-}
-
-fn site(reading: &Reading<'_>, table: &Table<'_, '_>, default: &str) -> Option<Site> {
-    let http_version = table.text("http_version").and_then(|text| {
-        let version = match text.value.as_str() {
-            "auto" => Ok(HttpVersion::Auto),
-            "1.1" => Ok(HttpVersion::Http1),
-            "2" => Ok(HttpVersion::Http2),
-            other => Err(format!("expected \"auto\", \"1.1\" or \"2\", found {other:?}")),
-        };
-        reading.accept(&text.at, version)
-    });
-    let ca_pem = table.name("ca_file").and_then(|text| {
-        let pem = if text.value.starts_with("-----BEGIN") { Ok(text.value) } else { reading.read(&text.value) };
-        let certificates = |pem: String| match pem.contains("-----BEGIN CERTIFICATE-----") {
-            true => Ok(pem.into_bytes()),
-            false => Err("holds no certificate (expected PEM: -----BEGIN CERTIFICATE-----)".to_owned()),
-        };
-        reading.accept(&text.at, pem.and_then(certificates))
-    });
-    let url = match table.has("base_url") {
-        true => {
-            let text = table.text("base_url")?;
-            let url = reading.accept(&text.at, values::base_url(&text.value))?;
-            warn_of_lost_path(reading, &text.at, &url, default);
-            Some(url)
-        }
-        false => reading.accept(&table.at, values::base_url(default)),
-    };
-    let BaseUrl { origin, path_prefix, query } = url?;
-    Some(Site::new(origin, path_prefix, query, ca_pem, http_version.unwrap_or_default()))
-}
-
-/// The vendors' SDKs differ in whether their base URL has the `/v1`; ours has it.
-fn warn_of_lost_path(reading: &Reading<'_>, at: &Spot, url: &BaseUrl, default: &str) {
-    let Ok(usual) = values::base_url(default) else { return };
-    if url.origin == usual.origin && url.path_prefix.is_empty() && !usual.path_prefix.is_empty() {
-        reading.warn(at, format!("has no path, although this vendor's has (did you mean {default:?}?)"));
-    }
 }

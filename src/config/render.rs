@@ -1,15 +1,15 @@
 //! The effective configuration as TOML again: every default visible, every secret redacted.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::HeaderValue;
 
+use super::credential::REDACTED;
 use super::provider::secretive;
 use super::values::{show_duration, show_size};
-use super::{Bounds, Config, HttpVersion, Identity, Listen, Model, Place, Provider, Site};
-
-/// Stands where a secret is.
-const REDACTED: &str = "[redacted]";
+use super::{Bounds, Config, Credential, HttpVersion, Identity, Layout, Listen, Model, Place, Provider, Site};
+use crate::ir::Dialect;
 
 /// Writes the configuration as a file that says the same, apart from its secrets.
 pub fn render(config: &Config) -> String {
@@ -67,11 +67,21 @@ fn provider(out: &mut Toml, provider: &Provider) {
     out.header(&format!("[providers.{name}]"));
     out.text("kind", &provider.kind);
     if let Place::Http(at) = &provider.place {
-        match provider.credential {
-            Some(_) => out.text("api_key", REDACTED),
-            None => out.none("api_key"),
+        match &provider.dialects {
+            Cow::Owned(listed) => out.raw("dialects", &format!("[{}]", dialects(listed))),
+            Cow::Borrowed(usual) => out.line(format_args!("# dialects, by its kind: {}", dialects(usual))),
         }
-        site(out, at);
+        match &provider.credential {
+            Credential::Header(..) => out.text("api_key", REDACTED),
+            Credential::None => out.none("api_key"),
+            other => out.line(format_args!("# api_key: none, but {}", other.label())),
+        }
+        provider.told.iter().for_each(|(key, value)| out.text(key, value));
+        let deployment = match &provider.layout {
+            Layout::AzureDeployments(Some(name)) => format!("/deployments/{name}"),
+            _ => String::new(),
+        };
+        site(out, at, &deployment);
         let headers: Vec<_> =
             provider.headers.iter().map(|(name, value)| format!("{} = {}", literal(name.as_str()), header(value))).collect();
         out.raw("headers", &if headers.is_empty() { "{}".into() } else { format!("{{ {} }}", headers.join(", ")) });
@@ -79,13 +89,17 @@ fn provider(out: &mut Toml, provider: &Provider) {
     out.raw("models", &texts(&provider.claims));
 }
 
-fn site(out: &mut Toml, site: &Site) {
+fn dialects(dialects: &[Dialect]) -> String {
+    dialects.iter().map(|dialect| literal(dialect.label())).collect::<Vec<_>>().join(", ")
+}
+
+fn site(out: &mut Toml, site: &Site, deployment: &str) {
     let usual = if site.origin.scheme_str() == Some("http") { ":80" } else { ":443" };
     let origin = site.origin.to_string();
     let origin = origin.trim_end_matches('/');
     let origin = origin.strip_suffix(usual).unwrap_or(origin);
     let query = site.query.as_deref().map(|query| format!("?{}", redact_query(query))).unwrap_or_default();
-    out.text("base_url", &format!("{origin}{}{query}", site.path_prefix));
+    out.text("base_url", &format!("{origin}{}{deployment}{query}", site.path_prefix));
     match &site.ca_pem {
         Some(pem) => out.text("ca_file", &String::from_utf8_lossy(pem)),
         None => out.none("ca_file"),

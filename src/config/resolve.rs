@@ -31,7 +31,29 @@ pub(super) mod keys {
         "head_timeout",
         "body_idle_timeout",
     ];
-    pub(in super::super) const PROVIDER: &[&str] = &["kind", "api_key", "base_url", "headers", "ca_file", "http_version", "models"];
+    pub(in super::super) const PROVIDER: &[&str] = &[
+        "kind",
+        "dialects",
+        "api_key",
+        "base_url",
+        "headers",
+        "ca_file",
+        "http_version",
+        "models",
+        "tenant_id",
+        "client_id",
+        "client_secret",
+        "project",
+        "location",
+        "credentials_file",
+        "region",
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "profile",
+        "role_arn",
+        "web_identity_token_file",
+    ];
     pub(in super::super) const MODEL: &[&str] = &["name", "targets", "strategy", "retry", "timeout", "strict"];
     pub(in super::super) const TARGET: &[&str] = &["provider", "model"];
     pub(in super::super) const RETRY: &[&str] = &["attempts"];

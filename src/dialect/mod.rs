@@ -8,6 +8,7 @@ pub mod bedrock;
 mod embed;
 pub mod gemini;
 mod notes;
+mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
 
@@ -20,6 +21,7 @@ pub use notes::{Losses, Notes, ToolNames};
 
 use crate::base::Fault;
 use crate::base::framing::Framing;
+use crate::base::json::Raw;
 use crate::base::rng::ExchangeId;
 use crate::base::sse::Frame;
 use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Usage};
@@ -76,7 +78,15 @@ pub trait Codec: Sync {
     ///
     /// # Errors
     /// A fault of the caller's, with `param` naming the member (`messages[2].content`), the expected type and what was found.
-    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault>;
+    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
+        self.read_request(Raw::parse(body).map_err(|error| Fault::bad_request(format!("the body is not JSON: {error}")))?)
+    }
+
+    /// The same, of a body that has been validated.
+    ///
+    /// # Errors
+    /// As above.
+    fn read_request<'a>(&self, root: Raw<'a>) -> Result<Request<'a>, Fault>;
 
     /// Writes a chat request for `model`. What the dialect cannot say goes to `notes.losses`; what would change the
     /// meaning of the request (several answers, a file of another provider) is refused.

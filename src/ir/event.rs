@@ -199,6 +199,11 @@ impl Fold {
         self.ended
     }
 
+    /// Why the answer ended, where that was told.
+    pub fn finish(&self) -> Option<&Finish<'static>> {
+        self.answer.finish.as_ref()
+    }
+
     /// The upstream's error in mid-stream, if there was one.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()

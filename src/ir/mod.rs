@@ -9,6 +9,7 @@ mod embed;
 mod event;
 pub mod proof;
 mod request;
+mod schema;
 mod text;
 
 pub use answer::{Answer, Finish, FinishReason, Usage};
@@ -18,6 +19,7 @@ pub use request::{
     CacheMark, CacheTtl, Citations, Effort, Extension, MaxTokensName, Media, MediaKind, Message, ModelTraits, OutputFormat, Part,
     Reasoning, ReasoningMode, Request, Role, Source, Thinking, Tool, ToolChoice,
 };
+pub use schema::Schema;
 pub use text::{Number, Text};
 
 /// A wire schema: what the app speaks, or what the provider speaks.
@@ -62,6 +64,8 @@ pub enum Operation {
     CountTokens,
     /// Which models there are.
     Models,
+    /// Whatever the path means to its provider: forwarded unread.
+    Opaque,
 }
 
 impl Operation {
@@ -72,6 +76,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::Models => "models",
+            Self::Opaque => "opaque",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Dialect, Number, Text};
+use super::{Dialect, Number, Schema, Text};
 use crate::base::json::Raw;
 
 /// One chat request.
@@ -66,7 +66,19 @@ pub struct Extension<'a> {
 impl Extension<'_> {
     /// Whether it says how the provider served an answer, not what the model said: leaving it out is no loss to name.
     pub fn tells_only_of_serving(&self) -> bool {
-        matches!(&*self.name, "system_fingerprint" | "service_tier" | "inference_geo" | "object" | "provider" | "timings" | "x_groq")
+        const NAMES: [&str; 10] = [
+            "system_fingerprint",
+            "service_tier",
+            "inference_geo",
+            "object",
+            "provider",
+            "timings",
+            "x_groq",
+            "metrics",
+            "performanceConfig",
+            "serviceTier",
+        ];
+        NAMES.contains(&&*self.name)
     }
 }
 
@@ -269,8 +281,8 @@ pub enum Tool<'a> {
         name: Text<'a>,
         /// What it is for.
         description: Option<Text<'a>>,
-        /// The JSON schema of its arguments, verbatim.
-        parameters: Option<Raw<'a>>,
+        /// The JSON schema of its arguments.
+        parameters: Option<Schema<'a>>,
         /// Whether arguments must match the schema exactly.
         strict: Option<bool>,
         /// A prompt-cache mark behind this tool.
@@ -331,8 +343,8 @@ pub enum OutputFormat<'a> {
         name: Option<Text<'a>>,
         /// What it is for.
         description: Option<Text<'a>>,
-        /// The schema, verbatim.
-        schema: Raw<'a>,
+        /// The schema.
+        schema: Schema<'a>,
         /// Whether the answer must match exactly.
         strict: Option<bool>,
     },
@@ -430,6 +442,14 @@ pub struct ModelTraits {
     pub replays_reasoning: bool,
     /// Whether its streams end by closing after the finish reason, without the dialect's end mark.
     pub ends_without_mark: bool,
+    /// Whether `stream_options` is known (OpenAI's question for the usage of a stream).
+    pub stream_options: bool,
+    /// Whether `top_k` is known beside OpenAI's own members.
+    pub top_k: bool,
+    /// Whether the seed is called `random_seed`.
+    pub random_seed: bool,
+    /// Whether ids of tool calls must have nine letters and digits.
+    pub short_call_ids: bool,
 }
 
 impl Default for ModelTraits {
@@ -446,6 +466,10 @@ impl Default for ModelTraits {
             developer_role: true,
             replays_reasoning: false,
             ends_without_mark: false,
+            stream_options: true,
+            top_k: false,
+            random_seed: false,
+            short_call_ids: false,
         }
     }
 }

@@ -13,15 +13,17 @@ use super::account::Account;
 use super::answer::{self, Refusal};
 use super::embed;
 use super::ingress::Call;
+use super::opaque::{Passage, Socket};
 use super::outbound::{self, Prepared};
 use super::passing::Mode;
 use super::relay::{Parts, Patience, Relay};
 use super::snapshot::{Route, RouteTarget};
+use super::tries::Tries;
 use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
 use crate::base::framing::Framing;
-use crate::base::{Fault, FaultKind, Retry};
-use crate::config::{Place, Target};
+use crate::base::{Fault, FaultKind, Secret};
+use crate::config::{Place, Provider, Target, Timeouts};
 use crate::dialect::{Losses, Reply, codec};
 use crate::echo;
 use crate::ir::Operation;
@@ -29,13 +31,7 @@ use crate::telemetry::Record;
 use crate::upstream::{AnswerBody, SendError, SendErrorKind};
 
 /// A provider's error body is read up to this.
-const ERROR_BYTES_MAX: usize = 1 << 20;
-/// A wait that a provider asks for and that is longer than this is the app's to decide: it is told.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Exponential backoff before the same target is asked again, with full jitter.
-/// Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(4);
+pub(super) const ERROR_BYTES_MAX: usize = 1 << 20;
 /// Answers up to this leave with the next write; larger ones hold their memory until the app has read them.
 const SMALL_BYTES: usize = 64 << 10;
 /// No bound between two pieces; another one holds.
@@ -59,6 +55,10 @@ pub(super) enum Content {
     Whole(Bytes, Option<Hold>),
     /// Primed, to be committed.
     Stream(Box<Relay>),
+    /// Forwarded unread, to be committed.
+    Passage(Box<Passage>),
+    /// A WebSocket, to be committed.
+    Socket(Box<Socket>),
 }
 
 /// Asks the route's targets in order until one answers.
@@ -70,16 +70,15 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
     let meters = &line.shared.stores.sinks.meters;
     let total = call.timeout.map_or(route.model.timeout.total, |asked| asked.min(route.model.timeout.total));
     let deadline = account.record.started + total;
-    let mut rng = line.shared.env.rng.fork();
-    let mut ruled_out = vec![false; targets.len()];
-    let mut ready_at: Vec<Option<Instant>> = vec![None; targets.len()];
-    let mut index = 0;
+    let mut tries = Tries::new(targets.len(), route.model.retry.attempts, deadline, line.shared.env.rng.fork());
     loop {
         account.record.attempts += 1;
+        let index = tries.index;
         let names = &route.targets[index];
         account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
         account.target = Some(names.header.clone());
-        let refusal = match one_try(line, call, route, index, deadline, &mut account.record).await {
+        let mut sent = None;
+        let refusal = match one_try(line, call, route, index, deadline, &mut account.record, &mut sent).await {
             Ok(good) => {
                 names.meters.attempt_succeeded(meters, call.endpoint.operation);
                 if !good.losses.is_empty() {
@@ -92,40 +91,20 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
                 return Ok(good);
             }
             Err(mut refusal) => {
-                answer::redact_fault(&mut refusal.fault, targets[index].provider.secret.as_ref());
+                answer::redact_fault(&mut refusal.fault, sent.as_ref());
                 refusal
             }
         };
-        let fault = &refusal.fault;
-        meters.attempt(&names.meters, fault.kind.label());
-        match fault.retry {
-            Retry::Never => return Err(refusal),
-            Retry::OtherTarget => ruled_out[index] = !fault.kind.may_pass(),
+        meters.attempt(&names.meters, refusal.fault.kind.label());
+        match tries.next(&refusal.fault) {
+            None => return Err(refusal),
+            Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
+            Some(_) => {}
         }
-        let tries = account.record.attempts;
-        if tries >= route.model.retry.attempts {
-            return Err(refusal);
-        }
-        let round = tries / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
-        let backoff = BACKOFF_FIRST.saturating_mul(1 << round.min(8)).min(BACKOFF_MAX);
-        let backoff = Duration::from_millis(rng.below(u64::try_from(backoff.as_millis()).unwrap_or(0)));
-        let now = clock::now();
-        ready_at[index] = Some(now + fault.retry_after.unwrap_or(backoff));
-        // In order, from the one after: a target that was not asked yet is ready at once.
-        let next = (1..=targets.len()).map(|step| (index + step) % targets.len()).filter(|i| !ruled_out[*i]).min_by_key(|i| ready_at[*i]);
-        let Some(next) = next else { return Err(refusal) };
-        let wait = ready_at[next].map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        if wait > WAIT_MAX || now + wait >= deadline {
-            return Err(refusal);
-        }
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        index = next;
     }
 }
 
-/// One try at one target, in its time.
+/// One try at one target, in its time. `sent` is told the secret that went out with it.
 async fn one_try(
     line: &Pipeline,
     call: &mut Call,
@@ -133,6 +112,7 @@ async fn one_try(
     index: usize,
     deadline: Instant,
     record: &mut Record,
+    sent: &mut Option<Secret>,
 ) -> Result<Good, Refusal> {
     let target = &route.model.targets[index];
     let timeout = &route.model.timeout;
@@ -140,7 +120,7 @@ async fn one_try(
     let sent_at = clock::now();
     // Only a stream tells its first token; a whole answer may rightly take until the deadline.
     let due = if call.stream { deadline.min(sent_at + timeout.first_token) } else { deadline };
-    let answered = tokio::time::timeout_at(due, ask_all(line, call, target, &prepared, timeout.connect, timeout.idle)).await;
+    let answered = tokio::time::timeout_at(due, ask_all(line, call, target, &prepared, timeout, sent)).await;
     let answer = match answered {
         Ok(answer) => answer?,
         Err(_) => {
@@ -152,7 +132,7 @@ async fn one_try(
     };
     let back_at = clock::now();
     let patience = Patience { idle: timeout.idle, deadline };
-    let good = understand(line, call, target, &route.targets[index], prepared, answer, patience, due, record).await;
+    let good = understand(line, call, target, &route.targets[index], prepared, answer, patience, due, record, sent.as_ref()).await;
     let waited = back_at.duration_since(sent_at);
     if !call.stream {
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(waited).saturating_sub(record.receiving));
@@ -181,14 +161,12 @@ async fn ask_all(
     call: &Call,
     target: &Target,
     prepared: &Prepared,
-    connect_timeout: Duration,
-    idle: Duration,
+    timeout: &Timeouts,
+    sent: &mut Option<Secret>,
 ) -> Result<Answered, Refusal> {
     match &prepared.embed {
-        Some(asked) if asked.has_several_calls() => {
-            Box::pin(embed::ask_each(line, call, target, prepared, asked, connect_timeout, idle)).await
-        }
-        _ => ask(line, call, target, prepared, connect_timeout, idle).await,
+        Some(asked) if asked.has_several_calls() => Box::pin(embed::ask_each(line, call, target, prepared, asked, timeout, sent)).await,
+        _ => ask(line, call, target, prepared, timeout, sent).await,
     }
 }
 
@@ -198,39 +176,44 @@ pub(super) async fn ask(
     call: &Call,
     target: &Target,
     prepared: &Prepared,
-    connect_timeout: Duration,
-    idle: Duration,
+    timeout: &Timeouts,
+    sent: &mut Option<Secret>,
 ) -> Result<Answered, Refusal> {
     let bounds = &line.shared.stores.bounds;
     let response = match &target.provider.place {
         Place::Echo => echo::answer(&prepared.body, call.endpoint.operation).map_err(Refusal::from)?,
         Place::Http(site) => {
-            let request = outbound::request(call, target, prepared)?;
-            line.upstream.send(site, connect_timeout, request).await.map_err(|error| not_sent(&error, target))?
+            let mut request = outbound::request(call, target, prepared)?;
+            let credentials = &line.shared.credentials;
+            *sent = credentials.authorize(&line.upstream, &target.provider, &mut request, &prepared.body).await?;
+            line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, &target.provider))?
         }
     };
     let (head, body) = response.into_parts();
     let mut hold = line.shared.stores.held.open();
     if !head.status.is_success() {
-        let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
+        if matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            line.shared.credentials.refused(&target.provider);
+        }
+        let body = answer::collect(body, ERROR_BYTES_MAX, Some(timeout.idle), &mut hold).await?;
         let (provider, caller) = (prepared.dialect, call.endpoint.dialect);
-        return Err(answer::refusal(provider, caller, head.status, head.headers, body, target.provider.secret.as_ref()));
+        return Err(answer::refusal(provider, caller, head.status, head.headers, body, sent.as_ref()));
     }
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // A JSON array is told from one answer by what was asked for only.
     let is_stream = prepared.framing.fits(content_type) && (call.stream || prepared.framing != Framing::JsonArray);
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(unlike(target, "a compressed answer that was not asked for").into());
+        return Err(unlike(&target.provider, "a compressed answer that was not asked for").into());
     }
     match (call.stream, is_stream) {
         (true, true) => Ok(Answered { headers: head.headers, body: AnsweredBody::Stream(body) }),
         (true, false) => {
             // An error under status 200, or a page of something else.
-            let body = answer::collect(body, ERROR_BYTES_MAX, Some(idle), &mut hold).await?;
+            let body = answer::collect(body, ERROR_BYTES_MAX, Some(timeout.idle), &mut hold).await?;
             let told = codec(prepared.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
-            Err(told.unwrap_or_else(|| unlike(target, &format!("`{content_type}` where an event stream was asked for"))).into())
+            Err(told.unwrap_or_else(|| unlike(&target.provider, &format!("`{content_type}` where an event stream was asked for"))).into())
         }
-        (false, true) => Err(unlike(target, "an event stream where one answer was asked for").into()),
+        (false, true) => Err(unlike(&target.provider, "an event stream where one answer was asked for").into()),
         (false, false) => {
             // Some hosts send the head at once and then think: only the deadline bounds a whole answer.
             let body = answer::collect(body, bounds.answer_bytes_max, NO_IDLE, &mut hold).await?;
@@ -239,12 +222,14 @@ pub(super) async fn ask(
     }
 }
 
-fn unlike(target: &Target, what: &str) -> Fault {
-    let text = format!("{} answered with {what}.", target.provider.name);
+/// A provider's answer is not what it should be.
+pub(super) fn unlike(provider: &Provider, what: &str) -> Fault {
+    let text = format!("{} answered with {what}.", provider.name);
     Fault::upstream(FaultKind::UpstreamProtocol, text)
 }
 
-fn not_sent(error: &SendError, target: &Target) -> Refusal {
+/// Why a provider gave no answer.
+pub(super) fn not_sent(error: &SendError, provider: &Provider) -> Fault {
     let (kind, text) = match error.kind {
         SendErrorKind::ConnectTimeout => (FaultKind::Unreachable, "cannot be reached: no connection in time"),
         SendErrorKind::Dns => (FaultKind::Unreachable, "cannot be reached: its name has no address"),
@@ -253,8 +238,8 @@ fn not_sent(error: &SendError, target: &Target) -> Refusal {
         SendErrorKind::Connection => (FaultKind::UpstreamFailed, "closed the connection without an answer"),
         SendErrorKind::Protocol => (FaultKind::UpstreamProtocol, "answered with something that is not HTTP"),
     };
-    let text = format!("{} {text}.", target.provider.name);
-    Fault::upstream(kind, text).cause(&error.cause).into()
+    let text = format!("{} {text}.", provider.name);
+    Fault::upstream(kind, text).cause(&error.cause)
 }
 
 /// Judges a good head's content, and turns it into the caller's dialect where that is another.
@@ -269,6 +254,7 @@ async fn understand(
     patience: Patience,
     due: Instant,
     record: &mut Record,
+    secret: Option<&Secret>,
 ) -> Result<Good, Refusal> {
     let mut prepared = prepared;
     if let Some(asked) = prepared.embed.take() {
@@ -294,7 +280,8 @@ async fn understand(
                 record.finish = observed.finish;
                 record.output_bytes = body.len() as u64;
             } else {
-                crate::base::json::Raw::parse(&body).map_err(|error| unlike(target, &format!("a body that is not JSON: {error}")))?;
+                crate::base::json::Raw::parse(&body)
+                    .map_err(|error| unlike(&target.provider, &format!("a body that is not JSON: {error}")))?;
             }
             answer::keep_answer_headers(&mut headers);
             Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(body, Some(hold)), losses: notes.losses })
@@ -327,7 +314,7 @@ async fn understand(
                 mode,
                 framing: prepared.framing,
                 id: record.id,
-                secret: target.provider.secret.clone(),
+                secret: secret.cloned(),
                 patience,
                 event_bytes_max: line.shared.stores.bounds.event_bytes_max,
                 ends_without_mark: target.traits.ends_without_mark,
@@ -359,6 +346,7 @@ impl Good {
     /// The app's answer; the account closes with its body.
     pub(super) fn respond(self, mut account: Account, line: &Pipeline) -> Response<crate::base::body::Body> {
         use crate::base::body::Body;
+        let streams = &line.shared.stores.streams;
         let body = match self.content {
             Content::Whole(bytes, hold) => {
                 account.close(&crate::telemetry::Ending::Complete);
@@ -367,7 +355,12 @@ impl Good {
                     _ => bytes,
                 })
             }
-            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, &line.shared.stores.streams))),
+            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, streams))),
+            Content::Passage(passage) => Body::Stream(Box::pin(passage.commit(account, streams))),
+            Content::Socket(socket) => {
+                let socket = socket.commit(account, streams);
+                Body::Tunnel(Box::new(move |early, app| Box::pin(socket.run(early, app))))
+            }
         };
         answer::respond(self.status, self.headers, body)
     }

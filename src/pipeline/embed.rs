@@ -2,9 +2,9 @@
 //! their answers to one.
 
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -14,9 +14,9 @@ use super::answer::{self, Refusal};
 use super::attempt::{self, Answered, AnsweredBody, Content, Good};
 use super::ingress::{self, Call};
 use super::outbound::Prepared;
-use crate::base::json::Patch;
-use crate::base::{Fault, FaultKind, Retry};
-use crate::config::Target;
+use crate::base::json::{Patch, Raw};
+use crate::base::{Fault, FaultKind, Retry, Secret};
+use crate::config::{Layout, Target, Timeouts};
 use crate::dialect::{EmbedReply, EmbeddingsCodec, Notes, codec};
 use crate::ir::{Dialect, Embeddings, Encoding};
 use crate::telemetry::Record;
@@ -49,7 +49,14 @@ impl Asked {
 /// One of the two dialects has no embeddings, the request cannot be read, or the target cannot do what it asks for.
 pub(super) fn prepare(call: &Call, target: &Target, dialect: Dialect, notes: &mut Notes) -> Result<(Bytes, Asked), Fault> {
     let (caller, provider) = (speaker(call.endpoint.dialect, target)?, speaker(dialect, target)?);
-    let request = caller.decode_request(&call.body, call.endpoint.one_embedding)?;
+    if target.provider.layout == Layout::Vertex && dialect == Dialect::Gemini {
+        let text = format!(
+            "{}/{}: embeddings on Vertex are not translated: ask in its own dialect, by a path ending in `:embedContent` or `:predict`.",
+            target.provider.name, target.model
+        );
+        return Err(Fault::unsupported("model", text).retry(Retry::OtherTarget));
+    }
+    let request = caller.read_request(root(call)?, call.endpoint.one_embedding)?;
     // What one model cannot, another may.
     let elsewhere = |fault: Fault| if fault.kind == FaultKind::Unsupported { fault.retry(Retry::OtherTarget) } else { fault };
     let calls = provider.encode_request(&request, &target.model, notes).map_err(elsewhere)?;
@@ -69,13 +76,18 @@ fn speaker(dialect: Dialect, target: &Target) -> Result<&'static dyn EmbeddingsC
 /// The patches that put the target's name of the model where a request of the same dialect repeats the caller's.
 pub(super) fn rename(call: &Call, target: &Target) -> Vec<Patch> {
     let Some(speaker) = codec(call.endpoint.dialect).embeddings() else { return Vec::new() };
+    let Ok(root) = root(call) else { return Vec::new() };
     let start = call.body.as_ptr().addr();
-    let names = speaker.names_of_model(&call.body, call.endpoint.one_embedding).into_iter();
+    let names = speaker.names_of_model(root, call.endpoint.one_embedding).into_iter();
     let patches = names.filter_map(|name| {
         let from = name.get().as_ptr().addr().checked_sub(start)?;
         Some(Patch { span: from..from + name.get().len(), with: super::outbound::renamed(name, &target.model) })
     });
     patches.collect()
+}
+
+fn root(call: &Call) -> Result<Raw<'_>, Fault> {
+    Raw::validated(&call.body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))
 }
 
 /// Makes all the calls, a few at a time. The first that fails ends the others.
@@ -88,11 +100,12 @@ pub(super) async fn ask_each(
     target: &Target,
     prepared: &Prepared,
     asked: &Asked,
-    connect_timeout: Duration,
-    idle: Duration,
+    timeout: &Timeouts,
+    sent: &mut Option<Secret>,
 ) -> Result<Answered, Refusal> {
     let calls = 1 + asked.further.len();
     let next = AtomicUsize::new(0);
+    let secret = OnceLock::new();
     let lane = || async {
         let mut answers = Vec::new();
         loop {
@@ -105,12 +118,15 @@ pub(super) async fn ask_each(
                 },
             };
             let part = prepared.with_body(body.clone());
-            answers.push((place, attempt::ask(line, call, target, &part, connect_timeout, idle).await?));
+            let mut sent = None;
+            let answered = attempt::ask(line, call, target, &part, timeout, &mut sent).await;
+            sent.into_iter().for_each(|sent| drop(secret.set(sent)));
+            answers.push((place, answered?));
         }
     };
     let mut lanes: Vec<Option<Lane<'_>>> = (0..LANES.min(calls)).map(|_| Some(Box::pin(lane()) as Lane<'_>)).collect();
     let mut answers = Vec::with_capacity(calls);
-    std::future::poll_fn(|cx| {
+    let outcome = std::future::poll_fn(|cx| {
         for slot in &mut lanes {
             let Some(lane) = slot else { continue };
             match lane.as_mut().poll(cx) {
@@ -124,7 +140,10 @@ pub(super) async fn ask_each(
         }
         if lanes.iter().all(Option::is_none) { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
-    .await?;
+    .await;
+    drop(lanes);
+    *sent = secret.into_inner();
+    outcome?;
     answers.sort_unstable_by_key(|(place, _)| *place);
     Ok(Answered { headers: HeaderMap::new(), body: AnsweredBody::Several(answers.into_iter().map(|(_, answer)| answer).collect()) })
 }

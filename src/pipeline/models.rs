@@ -10,12 +10,12 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
 
 use super::attempt::{Content, Good};
 use super::ingress::Call;
 use super::snapshot::{Route, Snapshot};
-use super::{Pipeline, answer, outbound};
+use super::{Pipeline, answer, layout, outbound};
+use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
 use crate::base::json::{self, Object, Raw};
 use crate::base::{Fault, FaultKind};
@@ -137,8 +137,10 @@ async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>,
         Place::Echo => return Ok(Arc::from([ListedModel { id: "echo".into(), created: 0, display_name: "Echo".into() }])),
         Place::Http(site) => site,
     };
-    let Some(path) = codec.path(Operation::Models, "", false) else { return Ok(Arc::from([])) };
-    let mut request = Request::new(Full::new(Bytes::new()));
+    let usual = codec.path(Operation::Models, "", false);
+    let path = layout::laid_out(&provider.layout, usual, codec.dialect(), Operation::Models, "", false);
+    let Some(path) = path else { return Ok(Arc::from([])) };
+    let mut request = Request::new(Body::Empty);
     *request.method_mut() = Method::GET;
     *request.uri_mut() = outbound::target_uri(site, &path, None)?;
     let headers = request.headers_mut();
@@ -146,7 +148,7 @@ async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>,
         headers.insert(*name, HeaderValue::from_static(value));
     }
     headers.extend(provider.headers.iter().cloned());
-    headers.extend(provider.credential.iter().cloned());
+    line.shared.credentials.authorize(&line.upstream, provider, &mut request, b"").await?;
     let failed =
         |cause: String| Fault::upstream(FaultKind::UpstreamFailed, "The provider's list of models could not be read.").cause(cause);
     let response = line.upstream.send(site, LISTING_TIMEOUT, request).await.map_err(|error| failed(error.cause))?;
@@ -219,7 +221,7 @@ pub(super) fn count_tokens_here(call: &Call, route: &Route) -> Result<Option<Goo
     let first = route.model.targets.first();
     let native = |target: &Target| {
         let dialect = target.dialect(call.endpoint.dialect);
-        dialect == call.endpoint.dialect && codec(dialect).path(Operation::CountTokens, &target.model, false).is_some()
+        dialect == call.endpoint.dialect && layout::path(target, dialect, Operation::CountTokens, false).is_some()
     };
     if first.is_some_and(native) {
         return Ok(None);
@@ -265,7 +267,7 @@ fn part_tokens(part: &Part<'_>) -> u64 {
 fn tool_tokens(tool: &Tool<'_>) -> u64 {
     let length = match tool {
         Tool::Function { name, description, parameters, .. } => {
-            name.len() + description.as_ref().map_or(0, |d| d.len()) + parameters.map_or(0, |p| p.get().len())
+            name.len() + description.as_ref().map_or(0, |d| d.len()) + parameters.as_ref().map_or(0, |p| p.raw().get().len())
         }
         Tool::Custom { name, description, format } => {
             name.len() + description.as_ref().map_or(0, |d| d.len()) + format.map_or(0, |f| f.get().len())

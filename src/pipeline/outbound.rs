@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
-use http_body_util::Full;
 
 use super::embed;
 use super::ingress::Call;
+use super::layout;
+use crate::base::body::Body;
 use crate::base::framing::Framing;
-use crate::base::json::{self, Patch, Raw};
+use crate::base::json::{self, Envelope, Patch, Raw};
 use crate::base::{Fault, FaultKind, Origin};
 use crate::config::{Model, Place, Site, Target};
 use crate::dialect::{Losses, Notes, codec};
@@ -48,7 +49,13 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     let dialect = target.dialect(call.endpoint.dialect);
     if dialect == call.endpoint.dialect {
         let mut patches = Vec::new();
-        if target.model != call.model
+        let vertex = layout::wants_vertex_body(target, dialect);
+        if vertex {
+            patches = layout::vertex_patches(&call.body, &call.envelope, call.endpoint.operation);
+        }
+        let model_stays = !vertex || call.endpoint.operation == Operation::CountTokens;
+        if model_stays
+            && target.model != call.model
             && let Some(span) = call.envelope.span(&call.body, "model")
         {
             let with = renamed(Raw::parse(&call.body[span.clone()]).unwrap_or(Raw::literal("\"\"")), &target.model);
@@ -57,8 +64,9 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         if target.model != call.model && call.endpoint.operation == Operation::Embeddings {
             patches.extend(embed::rename(call, target));
         }
-        let withhold_usage =
-            dialect == Dialect::OpenAiChat && call.endpoint.operation == Operation::Chat && call.stream && !call.stream_usage;
+        let withhold_usage = dialect == Dialect::OpenAiChat && call.endpoint.operation == Operation::Chat && call.stream && !call.stream_usage
+            // Where it cannot be asked for, it is told anyway, with the last piece of content.
+            && target.traits.stream_options;
         if withhold_usage {
             patches.push(ask_for_usage(call));
         }
@@ -81,7 +89,11 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         );
         return Err(Fault::unsupported("model", text).retry(crate::base::Retry::OtherTarget));
     }
-    let mut request = codec(call.endpoint.dialect).decode_request(&call.body)?;
+    let caller = codec(call.endpoint.dialect);
+    let mut request = match call.envelope.root(&call.body) {
+        Some(root) => caller.read_request(root)?,
+        None => caller.decode_request(&call.body)?,
+    };
     if let Some(stream) = call.endpoint.stream {
         request.stream = stream;
     }
@@ -89,7 +101,12 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
     codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
     refuse_losses(model, target, &notes.losses)?;
-    Ok(Prepared { body: body.into(), notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
+    let mut body = Bytes::from(body);
+    if layout::wants_vertex_body(target, dialect) {
+        let envelope = Envelope::read(&body).map_err(|error| Fault::internal(format!("a body of our own: {error}")))?;
+        body = layout::vertex_body(&body, &envelope, call.endpoint.operation);
+    }
+    Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
 }
 
 /// The target's name for the model, with the kind of resource before it where the caller spelled that.
@@ -136,17 +153,16 @@ fn ask_for_usage(call: &Call) -> Patch {
     }
 }
 
-/// Makes the HTTP request around a body.
+/// Makes the HTTP request around a body, complete but for the provider's credential.
 ///
 /// # Errors
 /// The operation has no path in the target's dialect.
-pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Full<Bytes>>, Fault> {
+pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Body>, Fault> {
     let codec = codec(prepared.dialect);
     // What was translated is asked for as several, be it one.
-    let one = call.endpoint.one_embedding && !prepared.translated;
-    let path = match one {
-        true => codec.embeddings().and_then(|embeddings| embeddings.path_of_one(&target.model)),
-        false => codec.path(call.endpoint.operation, &target.model, call.stream),
+    let path = match call.endpoint.one_embedding && !prepared.translated {
+        true => layout::path_of_one_embedding(target, prepared.dialect),
+        false => layout::path(target, prepared.dialect, call.endpoint.operation, call.stream),
     };
     let Some(path) = path else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
@@ -177,10 +193,7 @@ pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Resu
     for (name, value) in &target.provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    if let Some((name, value)) = &target.provider.credential {
-        headers.insert(name.clone(), value.clone());
-    }
-    let mut request = Request::new(Full::new(prepared.body.clone()));
+    let mut request = Request::new(Body::Full(prepared.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;

@@ -33,6 +33,9 @@ const PRIME_BYTES_MAX: usize = 64 << 10;
 /// How long the provider may take to close after its own end mark, for the sake of its connection.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
+/// After so much silence a translated stream says that it is alive: clients and proxies cut what is idle for long.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
 /// How long to wait for what, from now on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -69,6 +72,7 @@ pub(super) struct Relay {
     cut: drain::Cut,
     timer: Option<Pin<Box<Sleep>>>,
     last_piece: Instant,
+    last_sign: Instant,
     out: Out,
     seen: Seen,
     state: State,
@@ -122,6 +126,7 @@ impl Relay {
             cut: parts.cut,
             timer: None,
             last_piece: clock::now(),
+            last_sign: clock::now(),
             out: Out::default(),
             seen: Seen::default(),
             state: State::Open,
@@ -288,21 +293,43 @@ impl Relay {
         }
         let idle = if said { CLOSE_GRACE } else { self.patience.idle };
         let due = (self.last_piece + idle).min(self.patience.deadline);
+        let sign = self.next_sign_of_life(said).filter(|sign| *sign < due);
+        let wake = sign.unwrap_or(due);
         // The timer is armed once and looked at when it fires: pieces in between cost it nothing.
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake)));
+        if timer.deadline() > wake {
+            timer.as_mut().reset(wake);
         }
         loop {
             std::task::ready!(timer.as_mut().poll(cx));
-            if clock::now() >= due {
+            if clock::now() >= wake {
                 break;
             }
-            timer.as_mut().reset(due);
+            timer.as_mut().reset(wake);
+        }
+        if sign.is_some() {
+            self.give_sign_of_life();
+            return Poll::Ready(());
         }
         let patience = self.patience;
         self.give_up(said, || patience.fault());
         Poll::Ready(())
+    }
+
+    /// When the app should hear that a silent answer is still alive. Bytes of its own dialect pass untouched, so there it is the
+    /// provider's to say.
+    fn next_sign_of_life(&self, said: bool) -> Option<Instant> {
+        let translated = matches!(self.mode, Mode::Translate(_));
+        (translated && !said && self.account.is_some()).then(|| self.last_piece.max(self.last_sign) + SIGN_OF_LIFE)
+    }
+
+    fn give_sign_of_life(&mut self) {
+        self.last_sign = clock::now();
+        if let Mode::Translate(encoder) = &mut self.mode {
+            let mut ping = Vec::new();
+            encoder.encode(&Event::Ping, &mut ping);
+            self.out.push(ping.into());
+        }
     }
 
     /// Ends the wait: in silence where all has been said, else with an error event.

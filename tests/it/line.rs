@@ -207,6 +207,31 @@ async fn streams_are_translated_event_by_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_stream_says_that_it_is_alive_where_it_is_translated() {
+    let pause =
+        |text: String| text.split_inclusive("\n\n").map(|e| (Duration::from_secs(25), Bytes::copy_from_slice(e.as_bytes()))).collect();
+    for (path, ask, host, text, mark, pings) in [
+        (CHAT, ASK_STREAM.replace("fast", "smart"), "anthropic", claude_stream(), ": ping\n\n", true),
+        (
+            MESSAGES,
+            ASK_CLAUDE.replace("smart", "fast").replacen('{', "{\"stream\":true,", 1),
+            "openai",
+            openai_stream(),
+            "event: ping\n",
+            true,
+        ),
+        (CHAT, ASK_STREAM.to_owned(), "openai", openai_stream(), ": ping\n\n", false),
+    ] {
+        let world = World::pair();
+        world.always(host, Script::Stream(pause(text), End::Close));
+        let reply = world.post(path, ask).await;
+        assert_eq!(reply.text().matches(mark).count() >= 2, pings, "{path} {host}: {}", reply.text());
+        let ends = reply.text().contains("[DONE]") || reply.text().contains("message_stop");
+        assert!(ends && !reply.text().contains("error"), "{}", reply.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn translated_streams_do_not_depend_on_how_they_are_cut() {
     for (path, alias, host, text) in [(CHAT, "smart", "anthropic", claude_stream()), (MESSAGES, "fast", "openai", openai_stream())] {
         let body = json!({"model": alias, "max_tokens": 9, "stream": true, "stream_options": {"include_usage": true}, "messages": [{"role": "user", "content": "hi"}]});
@@ -288,7 +313,7 @@ async fn bad_requests_are_told_in_the_callers_dialect() {
         (CHAT, "{\"Model\":\"fast\",\"messages\":[]}", 400, "must be spelt `model`"),
         (CHAT, "{\"model\":\"fsat\",\"messages\":[]}", 404, "did you mean \"fast\"?"),
         (MESSAGES, "{\"model\":\"fsat\",\"messages\":[]}", 404, "did you mean \"fast\"?"),
-        ("/v1/chat/complete", "{}", 404, "There is no endpoint"),
+        ("/chit/complete", "{}", 404, "There is no endpoint"),
     ];
     for (path, body, status, text) in cases {
         let reply = world.post(path, body).await;

@@ -10,6 +10,12 @@
 #![allow(clippy::disallowed_methods, reason = "the scripted providers are tasks of the test")]
 
 mod corpus;
+mod square;
 mod line;
+mod opaque;
+mod pairs;
+mod providers;
+mod socket;
 mod support;
+mod traps;
 mod transport;

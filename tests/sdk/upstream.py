@@ -1,4 +1,4 @@
-"""A scripted upstream: HTTP/1.1 on loopback that speaks OpenAI Chat Completions or Anthropic Messages.
+"""A scripted upstream: HTTP/1.1 on loopback that speaks one of the vendors' dialects (`dialects.py` has the newer ones).
 
 A test tells it what to answer (`script`, `default`), then looks at what it received (`requests`). What to answer is a
 `Turn` (rendered in the upstream's own dialect, whole or streamed as the request asks), a `Reply` (bytes and pauses,
@@ -17,6 +17,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Union
+
+import dialects
 
 HOLD_SECONDS_MAX = 20.0
 
@@ -119,8 +121,11 @@ class Turn:
 
 def error(kind: str, status: int, message: str, type_: str, code: str | None = None, **headers: str) -> Reply:
     """A vendor's error answer."""
-    if kind == "openai":
-        body: Any = {"error": {"message": message, "type": type_, "param": None, "code": code}}
+    if kind in dialects.ERRORS:
+        body, more = dialects.ERRORS[kind](status, message)
+        headers = {**more, **headers}
+    elif kind == "openai":
+        body = {"error": {"message": message, "type": type_, "param": None, "code": code}}
     else:
         body = {"type": "error", "error": {"type": type_, "message": message}, "request_id": "req_upstream_1"}
     head = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
@@ -435,6 +440,14 @@ class Peer:
 # ---- a turn in a dialect ------------------------------------------------------------------------
 
 def render(kind: str, request: Received, turn: Turn) -> Reply:
+    if kind in dialects.RENDER and request.method == "POST" and request.body:
+        answer = dialects.RENDER[kind](request.path, request.json, turn)
+        if answer is None:
+            return error(kind, 404, f"nothing at {request.target}", "not_found_error")
+        content_type, events = answer
+        if isinstance(events, dict):
+            return Reply(headers={"content-type": content_type}, pieces=[json.dumps(events).encode()])
+        return Reply(200, {"content-type": content_type}, list(events), chunked=True)
     if request.method == "GET" or not request.body:
         return error(kind, 404, f"nothing at {request.target}", "not_found_error")
     body = request.json

@@ -4,8 +4,11 @@
 //! order and the spelling of its numbers. The walk is a full validation by RFC 8259 (the vendors' parsers and ours
 //! must judge the same text), but it builds no tree: strings, which are nearly all of a prompt, are skipped by blocks.
 
+mod block;
+mod cursor;
 mod raw;
 mod reader;
+mod skip;
 mod string;
 mod walk;
 mod write;
@@ -16,6 +19,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+pub use cursor::{Cursor, Fields};
 pub use raw::Raw;
 pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};
@@ -63,6 +67,8 @@ pub struct Member {
 pub struct Envelope {
     /// The offset just behind the opening brace: where a new member may be inserted.
     pub open: usize,
+    /// The offset just behind the closing brace.
+    close: usize,
     members: Vec<Member>,
 }
 
@@ -77,7 +83,7 @@ impl Envelope {
             return Err(at(body, error.valid_up_to(), "the text is not UTF-8"));
         }
         let mut walk = Walk::over(body);
-        let mut envelope = Self { open: 0, members: Vec::with_capacity(16) };
+        let mut envelope = Self { open: 0, close: 0, members: Vec::with_capacity(16) };
         walk.space();
         if walk.peek() != Some(b'{') {
             return Err(walk.expected("an object (`{`)"));
@@ -90,6 +96,7 @@ impl Envelope {
             envelope.members.push(Member { key, value: start..walk.at });
             Ok(())
         })?;
+        envelope.close = walk.at;
         walk.space();
         if walk.at != body.len() {
             return Err(walk.expected("the end of the text"));
@@ -99,6 +106,12 @@ impl Envelope {
         }
         envelope.refuse_twins(body)?;
         Ok(envelope)
+    }
+
+    /// The object itself; `None` where `body` is not the text that was read.
+    pub fn root<'b>(&self, body: &'b [u8]) -> Option<Raw<'b>> {
+        let object = body.get(self.open.checked_sub(1)?..self.close)?;
+        simdutf8::basic::from_utf8(object).ok().map(Raw::walked)
     }
 
     /// The members in the order they stand.

@@ -10,7 +10,7 @@ use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, OutputFormat, Pa
 
 /// How many cache marks one request may have.
 const CACHE_MARKS_MAX: usize = 4;
-const JSON_HINT: &str = "Answer with one valid JSON object and nothing else.";
+pub(in crate::dialect) const JSON_HINT: &str = "Answer with one valid JSON object and nothing else.";
 
 impl Writer<'_, '_> {
     /// Writes `system`.

@@ -27,7 +27,7 @@ pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, 
 
 fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
     refuse(request, notes)?;
-    let turns = Turns::new(&request.messages, traits, &mut notes.losses)?;
+    let turns = Turns::new(Dialect::Anthropic, &request.messages, traits, &mut notes.losses)?;
     let output_tokens_max = request.output_tokens_max.unwrap_or(traits.output_tokens_default);
     let plan = Plan::new(request.reasoning, &request.messages, output_tokens_max, traits, &mut notes.losses);
     let mut writer = Writer { request, traits, plan, notes, marks: Vec::new(), fixed_marks: 0 };
@@ -141,7 +141,7 @@ impl<'w, 'a> Writer<'w, 'a> {
                 if description.is_some() {
                     self.lose("response_format.json_schema.description");
                 }
-                Some(*schema)
+                Some(schema.raw())
             }
             Some(OutputFormat::JsonObject) => {
                 self.lose("response_format");

@@ -5,19 +5,19 @@
 //! `stream_encoder` streams, `error` failures, and `wire` what they share.
 
 mod answer;
-mod blocks;
-mod decode;
+pub(super) mod blocks;
+pub(super) mod decode;
 mod encode;
 mod error;
-mod schema;
+pub(super) mod schema;
 mod stream_decoder;
 mod stream_encoder;
 #[cfg(test)]
 mod tests;
-mod thinking;
-mod tools;
-mod turns;
-mod wire;
+pub(super) mod thinking;
+pub(super) mod tools;
+pub(super) mod turns;
+pub(super) mod wire;
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ use http::{HeaderMap, StatusCode};
 use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
-use crate::base::json;
+use crate::base::json::{self, Raw};
 use crate::base::rng::ExchangeId;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
@@ -44,7 +44,7 @@ impl Codec for Anthropic {
             Operation::Chat => "/messages",
             Operation::CountTokens => "/messages/count_tokens",
             Operation::Models => "/models",
-            Operation::Embeddings => return None,
+            Operation::Embeddings | Operation::Opaque => return None,
         };
         Some(path.into())
     }
@@ -86,8 +86,8 @@ impl Codec for Anthropic {
         ]
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
-        decode::request(body)
+    fn read_request<'a>(&self, root: Raw<'a>) -> Result<Request<'a>, Fault> {
+        decode::request(root)
     }
 
     fn encode_request(

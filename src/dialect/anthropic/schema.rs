@@ -38,7 +38,7 @@ const REFUSED: [&str; 25] = [
 const FORMATS: [&str; 10] = ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
 /// Writes `schema` in the subset. The nesting is bounded by the parser's own bound.
-pub(super) fn write_strict(schema: Raw<'_>, out: &mut Vec<u8>) {
+pub(in crate::dialect) fn write_strict(schema: Raw<'_>, out: &mut Vec<u8>) {
     if !schema.is_object() {
         return out.extend_from_slice(schema.get().as_bytes());
     }

@@ -11,16 +11,16 @@ const BUDGET_TOKENS_MIN: u64 = 1024;
 
 /// What to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(in crate::dialect) struct Plan {
     /// The `thinking` member.
-    pub(super) thinking: Option<Ask>,
+    pub(in crate::dialect) thinking: Option<Ask>,
     /// `output_config.effort`.
-    pub(super) effort: Option<Effort>,
+    pub(in crate::dialect) effort: Option<Effort>,
 }
 
 /// The `thinking` member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(in crate::dialect) enum Ask {
     /// Do not think.
     Disabled,
     /// As much as the model sees fit; `display` says whether a summary is told.
@@ -39,7 +39,7 @@ pub(super) enum Ask {
 
 impl Plan {
     /// Finds what to write for what is wanted, given the bound on output tokens that will be sent.
-    pub(super) fn new(
+    pub(in crate::dialect) fn new(
         wanted: Option<Reasoning>,
         messages: &[Message<'_>],
         output_tokens_max: u64,
@@ -81,19 +81,19 @@ impl Plan {
     }
 
     /// Whether the model was asked to think, which rules out most sampling parameters.
-    pub(super) fn thinks(&self) -> bool {
+    pub(in crate::dialect) fn thinks(&self) -> bool {
         matches!(self.thinking, Some(Ask::Adaptive { .. } | Ask::Budget { .. }))
     }
 
     /// Whether it was asked so in the older way, which rules out a forced tool.
-    pub(super) fn is_legacy(&self) -> bool {
+    pub(in crate::dialect) fn is_legacy(&self) -> bool {
         matches!(self.thinking, Some(Ask::Budget { .. }))
     }
 }
 
 impl Ask {
     /// Writes the members.
-    pub(super) fn put(self, object: &mut Object<'_>) {
+    pub(in crate::dialect) fn put(self, object: &mut Object<'_>) {
         match self {
             Self::Disabled => object.string("type", "disabled"),
             Self::Adaptive { display } => {

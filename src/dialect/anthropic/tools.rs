@@ -9,12 +9,12 @@ use super::turns::Turns;
 use super::wire::try_array;
 use crate::base::Fault;
 use crate::base::json::{self, Array, Object, Raw};
-use crate::ir::{Dialect, Part, Tool, ToolChoice};
+use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 128;
-const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
-const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+pub(in crate::dialect) const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+pub(in crate::dialect) const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 impl Writer<'_, '_> {
     /// Writes `tools` and `tool_choice`.
@@ -70,7 +70,7 @@ impl Writer<'_, '_> {
                     if let Some(description) = description {
                         description.put("description", object);
                     }
-                    put_parameters(*parameters, strict, object);
+                    write_parameters(parameters.as_ref().map(Schema::raw), strict, object.key("input_schema"));
                     if strict {
                         object.bool("strict", true);
                     }
@@ -94,12 +94,7 @@ impl Writer<'_, '_> {
                 array.object(|object| {
                     object.string("name", &upstream);
                     let out = object.key("description");
-                    out.push(b'"');
-                    if let Some(description) = description.as_ref().filter(|d| !d.is_empty()) {
-                        description.write_inner(out);
-                        out.extend_from_slice(b"\\n\\n");
-                    }
-                    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
+                    write_free_form(description.as_ref(), out);
                     object.verbatim("input_schema", FREE_FORM);
                 });
             }
@@ -147,22 +142,31 @@ impl Writer<'_, '_> {
     }
 }
 
-/// Writes `input_schema`: the API wants an object that says it is one. A strict tool's has to keep to the strict subset.
-fn put_parameters(parameters: Option<Raw<'_>>, strict: bool, object: &mut Object<'_>) {
+/// Writes the description of a function that stands for a free-form tool.
+pub(in crate::dialect) fn write_free_form(description: Option<&Text<'_>>, out: &mut Vec<u8>) {
+    out.push(b'"');
+    if let Some(description) = description.filter(|d| !d.is_empty()) {
+        description.write_inner(out);
+        out.extend_from_slice(b"\\n\\n");
+    }
+    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
+}
+
+/// Writes a tool's schema: the API wants an object that says it is one. A strict tool's has to keep to the strict subset.
+pub(in crate::dialect) fn write_parameters(parameters: Option<Raw<'_>>, strict: bool, out: &mut Vec<u8>) {
     let Some(schema) = parameters.filter(|schema| schema.is_object()) else {
-        return object.verbatim("input_schema", NO_PARAMETERS);
+        return out.extend_from_slice(NO_PARAMETERS.as_bytes());
     };
     let typed = schema.members().any(|(key, _)| key == "type");
     match (typed, strict) {
-        (true, false) => object.raw("input_schema", schema),
-        (true, true) => schema::write_strict(schema, object.key("input_schema")),
+        (true, false) => out.extend_from_slice(schema.get().as_bytes()),
+        (true, true) => schema::write_strict(schema, out),
         (false, _) => {
             let mut whole = Vec::with_capacity(schema.get().len() + 20);
             json::object(&mut whole, |copy| {
                 copy.string("type", "object");
                 schema.members().for_each(|(key, value)| copy.raw(&key, value));
             });
-            let out = object.key("input_schema");
             match Raw::parse(&whole) {
                 Ok(whole) if strict => schema::write_strict(whole, out),
                 _ => out.extend_from_slice(&whole),

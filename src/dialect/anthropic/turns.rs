@@ -1,28 +1,29 @@
-//! The conversation as Anthropic orders it: a leading system text, then turns that alternate.
+//! The conversation as Anthropic orders it, and Bedrock too: a leading system text, then turns that alternate.
 
 use super::decode::IN_CONTENT;
 use super::wire::is_blank;
 use crate::base::Fault;
 use crate::dialect::Losses;
-use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role, Text, proof};
+use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role, proof};
 
 /// One turn: what consecutive messages of one speaker make together.
-pub(super) struct Turn<'r, 'a> {
+pub(in crate::dialect) struct Turn<'r, 'a> {
     /// `user`, `assistant`, or `system` in the middle.
-    pub(super) role: &'static str,
+    pub(in crate::dialect) role: &'static str,
     /// What is said, without what the API refuses (blank text, thinking that nobody signed), in the order it wants.
-    pub(super) parts: Vec<&'r Part<'a>>,
+    pub(in crate::dialect) parts: Vec<&'r Part<'a>>,
     /// Members of the dialect's own.
-    pub(super) extensions: Vec<&'r Extension<'a>>,
+    pub(in crate::dialect) extensions: Vec<&'r Extension<'a>>,
 }
 
 /// A conversation in Anthropic's order.
-#[derive(Default)]
-pub(super) struct Turns<'r, 'a> {
+pub(in crate::dialect) struct Turns<'r, 'a> {
+    /// Whose order, proofs and extensions.
+    dialect: Dialect,
     /// The leading instructions.
-    pub(super) system: Vec<&'r Part<'a>>,
+    pub(in crate::dialect) system: Vec<&'r Part<'a>>,
     /// The turns.
-    pub(super) turns: Vec<Turn<'r, 'a>>,
+    pub(in crate::dialect) turns: Vec<Turn<'r, 'a>>,
 }
 
 impl<'r, 'a> Turns<'r, 'a> {
@@ -30,16 +31,21 @@ impl<'r, 'a> Turns<'r, 'a> {
     ///
     /// # Errors
     /// Nothing but instructions, or a spoken answer of another provider in the history.
-    pub(super) fn new(messages: &'r [Message<'a>], traits: &ModelTraits, losses: &mut Losses) -> Result<Self, Fault> {
-        let mut this = Self::default();
+    pub(in crate::dialect) fn new(
+        dialect: Dialect,
+        messages: &'r [Message<'a>],
+        traits: &ModelTraits,
+        losses: &mut Losses,
+    ) -> Result<Self, Fault> {
+        let mut this = Self { dialect, system: Vec::new(), turns: Vec::new() };
         let is_system = |m: &Message<'_>| matches!(m.role, Role::System | Role::Developer);
         let leading = messages.iter().take_while(|m| is_system(m)).count();
         for message in &messages[..leading] {
-            note_rest(message, losses)?;
-            this.system.extend(sayable(message, losses));
+            note_rest(dialect, message, losses)?;
+            this.system.extend(sayable(dialect, message, losses));
         }
         for (i, message) in messages.iter().enumerate().skip(leading) {
-            note_rest(message, losses)?;
+            note_rest(dialect, message, losses)?;
             let role = match message.role {
                 Role::User => "user",
                 Role::Assistant => "assistant",
@@ -69,14 +75,15 @@ impl<'r, 'a> Turns<'r, 'a> {
     }
 
     fn say(&mut self, role: &'static str, message: &'r Message<'a>, losses: &mut Losses) {
-        let mut parts = sayable(message, losses);
+        let dialect = self.dialect;
+        let mut parts = sayable(dialect, message, losses);
         if parts.is_empty() {
             return;
         }
         if role == "assistant" && !parts.first().is_some_and(|p| is_thinking(p)) {
             parts.sort_by_key(|part| !is_thinking(part));
         }
-        let own = |e: &&Extension<'_>| e.dialect == Dialect::Anthropic && !e.name.starts_with(IN_CONTENT);
+        let own = |e: &&Extension<'_>| e.dialect == dialect && !e.name.starts_with(IN_CONTENT);
         let extensions = message.extensions.iter().filter(own);
         match self.turns.last_mut() {
             Some(turn) if turn.role == role => {
@@ -95,8 +102,8 @@ fn is_thinking(part: &Part<'_>) -> bool {
     matches!(part, Part::Reasoning { .. } | Part::RedactedReasoning(_))
 }
 
-/// The parts that the API takes at all.
-fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Part<'a>> {
+/// The parts that the API takes at all. A proof of another provider is refused together with the whole request.
+fn sayable<'r, 'a>(dialect: Dialect, message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Part<'a>> {
     let mut keep = |part: &&Part<'_>| match part {
         Part::Text { text, cache, .. } if is_blank(text) => {
             if cache.is_some() {
@@ -105,13 +112,13 @@ fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Par
             false
         }
         Part::Refusal(text) => !is_blank(text),
-        Part::Reasoning { text, signature } if signature.as_ref().and_then(own_proof).is_none() => {
+        Part::Reasoning { text, signature } if signature.as_ref().and_then(|proof| proof::claim(dialect, proof)).is_none() => {
             if !text.is_empty() || signature.as_ref().is_some_and(|s| !s.is_empty()) {
                 losses.add("messages[].reasoning");
             }
             false
         }
-        Part::RedactedReasoning(data) if own_proof(data).is_none() => {
+        Part::RedactedReasoning(data) if proof::claim(dialect, data).is_none() => {
             losses.add("messages[].reasoning");
             false
         }
@@ -120,18 +127,13 @@ fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Par
     message.parts.iter().filter(&mut keep).collect()
 }
 
-/// The proof, where it is Anthropic's: another's is refused together with the whole request.
-fn own_proof<'t>(proof: &'t Text<'_>) -> Option<Text<'t>> {
-    proof::claim(Dialect::Anthropic, proof)
-}
-
 /// Names what of a message, beside its parts, is not written.
-fn note_rest(message: &Message<'_>, losses: &mut Losses) -> Result<(), Fault> {
+fn note_rest(dialect: Dialect, message: &Message<'_>, losses: &mut Losses) -> Result<(), Fault> {
     if message.name.is_some() {
         losses.add("messages[].name");
     }
     for extension in &message.extensions {
-        let foreign = extension.dialect != Dialect::Anthropic;
+        let foreign = extension.dialect != dialect;
         if extension.value.is_null() || !(foreign || extension.name.starts_with(IN_CONTENT)) {
             continue;
         }

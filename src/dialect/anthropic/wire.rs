@@ -10,7 +10,7 @@ use crate::ir::{Finish, FinishReason, Text, Usage};
 /// Where in a body something stands, in Anthropic's own spelling (`messages.2.content`). Built on the stack, spelled
 /// only where a fault names it.
 #[derive(Clone, Copy)]
-pub(super) struct Path<'p> {
+pub(in crate::dialect) struct Path<'p> {
     parent: Option<&'p Path<'p>>,
     step: Step<'p>,
 }
@@ -23,22 +23,22 @@ enum Step<'p> {
 
 impl<'p> Path<'p> {
     /// A top-level member.
-    pub(super) fn root(name: &'p str) -> Self {
+    pub(in crate::dialect) fn root(name: &'p str) -> Self {
         Self { parent: None, step: Step::Name(name) }
     }
 
     /// A member of the object here.
-    pub(super) fn name(&'p self, name: &'p str) -> Self {
+    pub(in crate::dialect) fn name(&'p self, name: &'p str) -> Self {
         Self { parent: Some(self), step: Step::Name(name) }
     }
 
     /// An element of the array here.
-    pub(super) fn index(&'p self, index: usize) -> Self {
+    pub(in crate::dialect) fn index(&'p self, index: usize) -> Self {
         Self { parent: Some(self), step: Step::Index(index) }
     }
 
     /// A malformed request: what was expected here, and what was found.
-    pub(super) fn wrong(&self, expected: &str, found: Raw<'_>) -> Fault {
+    pub(in crate::dialect) fn wrong(&self, expected: &str, found: Raw<'_>) -> Fault {
         let found = match found.kind() {
             b'"' => "a string",
             b'{' => "an object",
@@ -51,12 +51,12 @@ impl<'p> Path<'p> {
     }
 
     /// A malformed request: what is missing here.
-    pub(super) fn missing(&self, expected: &str) -> Fault {
+    pub(in crate::dialect) fn missing(&self, expected: &str) -> Fault {
         self.fault(format_args!("Field required: expected {expected}"))
     }
 
     /// A malformed request.
-    pub(super) fn fault(&self, what: impl fmt::Display) -> Fault {
+    pub(in crate::dialect) fn fault(&self, what: impl fmt::Display) -> Fault {
         let path = self.to_string();
         Fault::bad_request(format!("{path}: {what}")).at(path)
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Path<'_> {
 }
 
 /// Whether there is nothing to read in it: the API refuses such text blocks.
-pub(super) fn is_blank(text: &Text<'_>) -> bool {
+pub(in crate::dialect) fn is_blank(text: &Text<'_>) -> bool {
     let bytes = match text {
         Text::Escaped(inner) => inner.as_bytes(),
         Text::Plain(plain) => plain.as_bytes(),
@@ -105,14 +105,14 @@ pub(super) fn put_call_id(key: &str, id: &Text<'_>, object: &mut Object<'_>) {
 }
 
 /// Writes a tool's input: always an object, whatever the arguments are. A model's slip must not end the conversation.
-pub(super) fn put_input(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
+pub(in crate::dialect) fn put_input(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
     if custom {
         return object.object("input", |input| arguments.put("input", input));
     }
     let text = arguments.read();
     match Raw::parse(text.as_bytes()) {
         Ok(raw) if raw.is_object() => object.raw("input", raw),
-        _ if text.trim().is_empty() => object.verbatim("input", "{}"),
+        _ if matches!(text.trim(), "" | "null") => object.verbatim("input", "{}"),
         _ => object.object("input", |input| input.string("_raw", &text)),
     }
 }
@@ -288,7 +288,7 @@ pub(super) fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
 }
 
 /// The bytes of a base64 text (RFC 4648, with or without padding); `None` where it is not one.
-pub(super) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::dialect) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.trim_ascii_end();
     let digits = &digits[..digits.len() - digits.iter().rev().take_while(|b| **b == b'=').count()];
     let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
@@ -316,7 +316,7 @@ pub(super) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Parses a body that the upstream promised to be JSON.
-pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
+pub(in crate::dialect) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
     Raw::parse(body).map_err(|e| {
         let text = "The provider's answer is not JSON, though its status says success.";
         Fault::upstream(crate::base::FaultKind::UpstreamProtocol, text).cause(e)
@@ -324,14 +324,14 @@ pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
 }
 
 /// An object whose filling may fail.
-pub(super) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+pub(in crate::dialect) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut result = Ok(());
     json::object(out, |object| result = fill(object));
     result
 }
 
 /// An array whose filling may fail.
-pub(super) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut json::Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+pub(in crate::dialect) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut json::Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut result = Ok(());
     json::array(out, |array| result = fill(array));
     result

@@ -1,10 +1,7 @@
 //! Embeddings: `InvokeModel` with the bodies of the vendors behind it. No app asks for them in this dialect, so requests are
 //! only written and answers only read.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::base::json::{Object, Raw, object};
 use crate::base::{Fault, FaultKind};
@@ -23,14 +20,6 @@ const COHERE_3_DIMENSIONS: u64 = 1024;
 
 /// Where the tokens are told, of the models that do not tell them in the body.
 const INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
-
-/// What a path's segment keeps as it is: the slash of an ARN does not pass.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The path of `InvokeModel`.
-pub(super) fn path(model: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("/model/{}/invoke", utf8_percent_encode(model, SEGMENT)))
-}
 
 /// Whose body a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::base::json::{Object, Raw, object};
 use crate::base::{Fault, FaultKind};
@@ -25,18 +24,6 @@ static NAMES_OF_BATCH: EmbedNames = EmbedNames {
 /// The most inputs of one `batchEmbedContents`.
 const BATCH_MAX: usize = 100;
 
-/// What a path's segment keeps as it is; a slash too, since tuned models have one.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-
-/// The path of `batchEmbedContents`.
-pub(super) fn path(model: &str) -> Cow<'static, str> {
-    path_of(model, "batchEmbedContents")
-}
-
-fn path_of(model: &str, method: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("/{}:{method}", utf8_percent_encode(&resource(model), PATH)))
-}
-
 /// A model by its resource name.
 fn resource(model: &str) -> Cow<'_, str> {
     match model.starts_with("models/") || model.starts_with("tunedModels/") {
@@ -47,19 +34,17 @@ fn resource(model: &str) -> Cow<'_, str> {
 
 impl EmbeddingsCodec for GeminiEmbeddings {
     fn path_of_one(&self, model: &str) -> Option<Cow<'static, str>> {
-        Some(path_of(model, "embedContent"))
+        Some(super::path_of(model, "embedContent").into())
     }
 
-    fn names_of_model<'a>(&self, body: &'a [u8], one: bool) -> Vec<Raw<'a>> {
-        let Ok(root) = Raw::parse(body) else { return Vec::new() };
+    fn names_of_model<'a>(&self, root: Raw<'a>, one: bool) -> Vec<Raw<'a>> {
         match (one, root.member("requests")) {
             (false, Some(requests)) => requests.elements().filter_map(|request| request.member("model")).collect(),
             _ => Vec::new(),
         }
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8], one: bool) -> Result<EmbedRequest<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))?;
+    fn read_request<'a>(&self, root: Raw<'a>, one: bool) -> Result<EmbedRequest<'a>, Fault> {
         let names = if one { &NAMES_OF_ONE } else { &NAMES_OF_BATCH };
         let mut request = EmbedRequest { inputs: Vec::new(), dimensions: None, encoding: Encoding::Floats, names, unmodelled: Vec::new() };
         if one {

@@ -1,10 +1,10 @@
 //! Whole answers: reading the provider's, writing the caller's, and a glance at one that passes.
 
-use super::request::join;
 use super::wire::{arguments, finish_reason, finish_word, made_call_id, thinking_text, told, words};
 use super::{error, usage};
-use crate::base::json::{JsonError, Object, Raw, Reader, object, unescape};
+use crate::base::json::{JsonError, Object, Raw, Reader, object};
 use crate::base::{Fault, FaultKind};
+use crate::dialect::openai::write::{custom_input, join};
 use crate::dialect::{Notes, Observed, Reply};
 use crate::ir::{Answer, Citations, Dialect, Extension, Finish, FinishReason, Part, Text};
 
@@ -258,10 +258,7 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, notes: &mut Notes, out:
             a.object(|o| {
                 o.u64("index", 0);
                 o.object("message", |o| write_message(answer, reply, notes, o));
-                match answer.extensions.iter().find(|e| e.dialect == Dialect::OpenAiChat && e.name == "logprobs") {
-                    Some(logprobs) => o.raw("logprobs", logprobs.value),
-                    None => o.null("logprobs"),
-                }
+                write_logprobs(&answer.extensions, o);
                 o.string("finish_reason", finish_word(reason, has_calls));
                 put_native_finish(answer.finish.as_ref(), o);
             });
@@ -271,12 +268,27 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, notes: &mut Notes, out:
         }
         for extension in &answer.extensions {
             match extension.dialect {
-                Dialect::OpenAiChat if extension.name == "logprobs" => {}
+                Dialect::OpenAiChat | Dialect::OpenAiResponses if extension.name == "logprobs" => {}
                 Dialect::OpenAiChat => o.raw(&extension.name, extension.value),
                 _ if extension.value.is_null() || extension.tells_only_of_serving() => {}
                 _ => notes.losses.add(extension.name.clone().into_owned()),
             }
         }
+    });
+}
+
+/// The probabilities as they came, or out of the lists that OpenAI's other dialect has for each text.
+fn write_logprobs(extensions: &[Extension<'_>], o: &mut Object<'_>) {
+    let of = |dialect| extensions.iter().filter(move |e| e.dialect == dialect && e.name == "logprobs").map(|e| e.value);
+    if let Some(own) = of(Dialect::OpenAiChat).next() {
+        return o.raw("logprobs", own);
+    }
+    if of(Dialect::OpenAiResponses).next().is_none() {
+        return o.null("logprobs");
+    }
+    o.object("logprobs", |o| {
+        o.array("content", |a| of(Dialect::OpenAiResponses).flat_map(Raw::elements).for_each(|token| a.raw(token)));
+        o.null("refusal");
     });
 }
 
@@ -379,12 +391,6 @@ fn write_call(part: &Part<'_>, place: usize, reply: &Reply, o: &mut Object<'_>) 
             (false, false) => arguments.put("arguments", o),
         }
     });
-}
-
-/// The text that a free-form tool gets, out of the `{"input": "…"}` that stood in for it upstream.
-pub(super) fn custom_input(arguments: &str) -> String {
-    let input = Raw::parse(arguments.as_bytes()).ok().and_then(|raw| raw.member("input")).and_then(Raw::inner);
-    input.map_or_else(|| arguments.to_owned(), |inner| unescape(inner).into_owned())
 }
 
 /// Annotations of this dialect return as they came; another's citations point into blocks that are joined here.

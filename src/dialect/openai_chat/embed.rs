@@ -2,11 +2,11 @@
 
 use http::HeaderMap;
 
-use super::error;
-use super::wire::{At, told, whole, words};
 use crate::base::json::{Raw, object};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::embed::{note_losses, text_of};
+use crate::dialect::openai::error;
+use crate::dialect::openai::read::{At, told, whole, words};
 use crate::dialect::{EmbedCall, EmbedReply, EmbeddingsCodec, Notes};
 use crate::ir::{EmbedContent, EmbedInput, EmbedNames, EmbedRequest, EmbedTask, Embeddings, Encoding, INPUTS_MAX, Text, Vector};
 
@@ -16,8 +16,7 @@ pub(super) struct OpenAiEmbeddings;
 static NAMES: EmbedNames = EmbedNames { inputs: "input", dimensions: "dimensions", task: "input_type", title: "title" };
 
 impl EmbeddingsCodec for OpenAiEmbeddings {
-    fn decode_request<'a>(&self, body: &'a [u8], _: bool) -> Result<EmbedRequest<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))?;
+    fn read_request<'a>(&self, root: Raw<'a>, _: bool) -> Result<EmbedRequest<'a>, Fault> {
         let (mut input, mut task) = (None, None);
         let mut request =
             EmbedRequest { inputs: Vec::new(), dimensions: None, encoding: Encoding::Floats, names: &NAMES, unmodelled: Vec::new() };

@@ -2,7 +2,6 @@
 
 mod answer;
 mod embed;
-mod error;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -17,7 +16,9 @@ use http::{HeaderMap, StatusCode};
 use super::{Codec, EmbeddingsCodec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
+use crate::base::json::Raw;
 use crate::base::rng::ExchangeId;
+use crate::dialect::openai::error;
 use crate::ir::{Answer, Dialect, ModelTraits, Operation, Request};
 
 /// The codec of OpenAI Chat Completions.
@@ -33,7 +34,7 @@ impl Codec for OpenAiChat {
             Operation::Chat => "/chat/completions",
             Operation::Embeddings => "/embeddings",
             Operation::Models => "/models",
-            Operation::CountTokens => return None,
+            Operation::CountTokens | Operation::Opaque => return None,
         };
         Some(path.into())
     }
@@ -70,8 +71,8 @@ impl Codec for OpenAiChat {
         ]
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8]) -> Result<Request<'a>, Fault> {
-        request::decode(body)
+    fn read_request<'a>(&self, root: Raw<'a>) -> Result<Request<'a>, Fault> {
+        request::decode(root)
     }
 
     fn encode_request(

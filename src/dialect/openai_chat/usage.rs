@@ -44,6 +44,12 @@ pub(super) fn decode(raw: Raw<'_>) -> Option<Usage> {
     }
     usage.cache_read_tokens = usage.cache_read_tokens.or(host_cached);
     include_reasoning(&mut usage, total);
+    // Some hosts leave what was cached out of the prompt's counter, which a larger part than the whole gives away.
+    if let (Some(input), Some(cached)) = (usage.input_tokens, usage.cache_read_tokens)
+        && cached > input
+    {
+        usage.input_tokens = Some(input.saturating_add(cached));
+    }
     Some(usage)
 }
 

@@ -14,14 +14,16 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use outrider::base::body::Body;
-use outrider::base::clock::StillClock;
+use outrider::base::clock::{StillClock, WallClock};
 use outrider::base::drain::Drain;
 use outrider::base::rng::RootRng;
 use outrider::config::{Config, Outside};
+use outrider::credential::Credentials;
 use outrider::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
 use outrider::telemetry::{Failures, Meters, Sinks};
 use outrider::upstream::{Connector, Dial, Dialled, Io, Upstream};
@@ -29,6 +31,7 @@ use outrider::upstream::{Connector, Dial, Dialled, Io, Upstream};
 /// A request as a provider saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -125,20 +128,34 @@ impl Provider {
     }
 }
 
+/// Answers a request whose body it reads itself, or not.
+type Handle = dyn Fn(Request<Incoming>) -> Handled + Send + Sync;
+pub type Handled = Pin<Box<dyn Future<Output = Result<Response<BoxBody<Bytes, std::io::Error>>, std::io::Error>> + Send>>;
+
 #[derive(Default)]
 struct Net {
     providers: Mutex<HashMap<String, Arc<Provider>>>,
+    handlers: Mutex<HashMap<String, Arc<Handle>>>,
 }
 
 impl Dial for Net {
     fn dial(&self, origin: &Uri) -> Dialled {
         let provider = self.providers.lock().unwrap().get(origin.host().unwrap()).cloned();
+        let handler = self.handlers.lock().unwrap().get(origin.host().unwrap()).cloned();
         Box::pin(async move {
+            if let Some(handler) = handler {
+                let (ours, theirs) = tokio::io::duplex(64 << 10);
+                tokio::spawn(async move {
+                    let service = hyper::service::service_fn(move |request| handler(request));
+                    let _cut = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service).await;
+                });
+                return Ok(Box::new(ours) as Box<dyn Io>);
+            }
             let Some(provider) = provider else {
                 return Err(std::io::Error::other("failed to lookup address information: no such host"));
             };
             let nth = provider.dialled.fetch_add(1, Ordering::SeqCst);
-            let probe = Seen { uri: Uri::from_static("/dial"), headers: HeaderMap::new(), body: Bytes::new() };
+            let probe = Seen { method: Method::GET, uri: Uri::from_static("/dial"), headers: HeaderMap::new(), body: Bytes::new() };
             if matches!((provider.decide)(&probe, nth), Script::Refuse) {
                 return Err(std::io::ErrorKind::ConnectionRefused.into());
             }
@@ -178,7 +195,7 @@ async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Result<R
     let mut watch = Watch::new(Arc::clone(&provider));
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let seen = Seen { uri: head.uri, headers: head.headers, body };
+    let seen = Seen { method: head.method, uri: head.uri, headers: head.headers, body };
     let nth = {
         let mut all = provider.seen.lock().unwrap();
         all.push(seen.clone());
@@ -245,6 +262,16 @@ impl HttpBody for Scripted {
     }
 }
 
+/// What the wall clock shows.
+pub const WALL_SECONDS: u64 = 1_800_000_000;
+
+/// Neither variables nor files.
+const NOTHING: Outside<'static> = Outside { env: &|_| None, read: &nothing };
+
+fn nothing(_: &Path) -> std::io::Result<String> {
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
 /// A gateway among scripted providers.
 pub struct World {
     pub line: Pipeline,
@@ -278,22 +305,28 @@ impl Reply {
 impl World {
     /// A world by this configuration; its providers live at `http://NAME.test`.
     pub fn new(toml: &str) -> Self {
+        Self::within(toml, &NOTHING)
+    }
+
+    /// A world with variables and files outside.
+    pub fn within(toml: &str, outside: &Outside<'_>) -> Self {
         let net = Arc::new(Net::default());
-        Self::through(Connector::Dial(Arc::clone(&net) as Arc<dyn Dial>), net, toml)
+        Self::through(Connector::Dial(Arc::clone(&net) as Arc<dyn Dial>), net, toml, outside)
     }
 
     /// A world whose providers are on real sockets.
     pub fn on_the_network(toml: &str) -> Self {
-        Self::through(Connector::Network(Arc::default()), Arc::default(), toml)
+        Self::through(Connector::Network(Arc::default()), Arc::default(), toml, &NOTHING)
     }
 
-    fn through(connector: Connector, net: Arc<Net>, toml: &str) -> Self {
-        let outside = Outside { env: &|_| None, read: &|_| Err(std::io::ErrorKind::NotFound.into()) };
-        let loaded = Config::parse(Path::new("world.toml"), toml, &outside).unwrap_or_else(|faults| panic!("{faults}"));
+    fn through(connector: Connector, net: Arc<Net>, toml: &str, outside: &Outside<'_>) -> Self {
+        let loaded = Config::parse(Path::new("world.toml"), toml, outside).unwrap_or_else(|faults| panic!("{faults}"));
         let config = loaded.config;
         let sinks = Sinks { meters: Meters::new(), team: "test".into(), app: "world".into(), failures: Failures::default() };
+        let wall: Arc<dyn WallClock> = Arc::new(StillClock(SystemTime::UNIX_EPOCH + Duration::from_secs(WALL_SECONDS)));
         let shared = Shared {
-            env: Env { wall: Arc::new(StillClock(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))), rng: RootRng::seeded(1) },
+            credentials: Credentials::new(Arc::clone(&wall)),
+            env: Env { wall, rng: RootRng::seeded(1) },
             snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(config.policy))),
             stores: Stores::new(config.bootstrap.bounds, sinks),
             drain: Drain::default(),
@@ -309,6 +342,11 @@ impl World {
 
     /// Places a provider at `http://NAME.test`; it decides by the request and how many came before.
     pub fn provider(&self, name: &str, decide: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static) -> Arc<Provider> {
+        self.host(&format!("{name}.test"), decide)
+    }
+
+    /// The same under any host's name.
+    pub fn host(&self, host: &str, decide: impl Fn(&Seen, usize) -> Script + Send + Sync + 'static) -> Arc<Provider> {
         let provider = Arc::new(Provider {
             decide: Box::new(decide),
             seen: Mutex::default(),
@@ -316,8 +354,13 @@ impl World {
             cancelled: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
         });
-        self.net.providers.lock().unwrap().insert(format!("{name}.test"), Arc::clone(&provider));
+        self.net.providers.lock().unwrap().insert(host.to_owned(), Arc::clone(&provider));
         provider
+    }
+
+    /// Places a provider that reads its requests itself.
+    pub fn handler(&self, name: &str, handle: impl Fn(Request<Incoming>) -> Handled + Send + Sync + 'static) {
+        self.net.handlers.lock().unwrap().insert(format!("{name}.test"), Arc::new(handle));
     }
 
     /// A provider that always does the same.

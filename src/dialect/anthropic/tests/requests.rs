@@ -39,7 +39,7 @@ fn asking() -> Request<'static> {
 }
 
 fn function(name: &'static str) -> Tool<'static> {
-    let parameters = Some(Raw::literal(r#"{"type":"object"}"#));
+    let parameters = Some(Raw::literal(r#"{"type":"object"}"#).into());
     Tool::Function { name: Text::plain(name), description: None, parameters, strict: None, cache: None, extensions: vec![] }
 }
 
@@ -84,7 +84,7 @@ fn reads_every_member() {
     let reasoning =
         Reasoning { mode: Some(ReasoningMode::Enabled), effort: Some(Effort::High), budget_tokens: Some(2048), summary: Some(false) };
     assert_eq!(request.reasoning, Some(reasoning));
-    assert!(matches!(request.output, Some(OutputFormat::JsonSchema { schema, .. }) if schema.get() == r#"{"type":"object"}"#));
+    assert!(matches!(request.output, Some(OutputFormat::JsonSchema { schema, .. }) if schema.raw().get() == r#"{"type":"object"}"#));
     let names: Vec<_> = request.extensions.iter().map(|e| (&*e.name, e.value.get())).collect();
     assert_eq!(names, [("metadata.extra", "1"), ("container", "\"c-1\"")]);
     assert_eq!(request.messages.len(), 2);
@@ -331,7 +331,12 @@ fn writes_each_member_by_what_the_model_takes() {
             |r, _| {
                 let schema =
                     Raw::literal(r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1,"description":"A number."}}}"#);
-                r.output = Some(OutputFormat::JsonSchema { name: Some(Text::plain("x")), description: None, schema, strict: Some(true) });
+                r.output = Some(OutputFormat::JsonSchema {
+                    name: Some(Text::plain("x")),
+                    description: None,
+                    schema: schema.into(),
+                    strict: Some(true),
+                });
                 r.reasoning = effort(Effort::Low);
             },
             json!({"output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {
@@ -482,7 +487,7 @@ fn writes_tools_and_media() {
             Tool::Function {
                 name: Text::plain("s"),
                 description: Some(Text::plain("d")),
-                parameters: Some(strict),
+                parameters: Some(strict.into()),
                 strict: Some(true),
                 cache: Some(CacheMark { ttl: Some(CacheTtl::Hours12) }),
                 extensions: vec![foreign("defer_loading", "true")],
@@ -575,7 +580,8 @@ fn refuses_what_would_change_the_meaning() {
         (
             |r, t| {
                 t.structured_output = false;
-                r.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema: Raw::literal("{}"), strict: None });
+                r.output =
+                    Some(OutputFormat::JsonSchema { name: None, description: None, schema: Raw::literal("{}").into(), strict: None });
             },
             "response_format",
         ),
@@ -719,6 +725,10 @@ proptest! {
                 prop_assert!(serde_json::from_slice::<Value>(&out).is_ok());
             }
         }
+        // The edge refuses what is not JSON; here it must do no harm.
+        let chopped = &text.as_bytes()[..at.index(text.len())];
+        let read = Anthropic.decode_request(chopped);
+        drop(read.and_then(|r| Anthropic.encode_request(&r, "m", &ModelTraits::default(), &mut Notes::default(), &mut Vec::new())));
     }
 }
 

@@ -1,11 +1,12 @@
 //! Writing the conversation.
 
-use super::encode::{extensions, put_tool_name};
+use super::encode::{extensions, put_call_id};
 use super::message::OPAQUE_CALL;
 use crate::base::Fault;
 use crate::base::json::{Array, Object};
 use crate::dialect::Notes;
-use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, Message, ModelTraits, Part, Role, Source, Text};
+use crate::dialect::openai::write::{audio_format, is_ours, join, put_address, put_cache_mark, put_tool_name};
+use crate::ir::{CacheMark, Dialect, Media, MediaKind, Message, ModelTraits, Part, Role, Source, Text};
 
 /// What stands in a tool message for a medium, which follows in a user message: this role takes words only.
 const MEDIUM_FOLLOWS: &str = "[the tool returned a file: it is in the next user message]";
@@ -127,7 +128,7 @@ impl Writer<'_> {
         }
         a.object(|o| {
             o.string("role", "tool");
-            id.put("tool_call_id", o);
+            put_call_id("tool_call_id", id, self.traits, o);
             let flag = if error { "Error: " } else { "" };
             match &texts[..] {
                 [] | [_] => {
@@ -283,7 +284,7 @@ impl Writer<'_> {
         }
         let (kind, input) = if custom { ("custom", "input") } else { ("function", "arguments") };
         a.object(|o| {
-            id.put("id", o);
+            put_call_id("id", id, self.traits, o);
             o.string("type", kind);
             o.object(kind, |o| {
                 put_tool_name(name, self.notes, o);
@@ -379,16 +380,8 @@ impl Writer<'_> {
         });
     }
 
-    /// OpenAI's own steps return as they came; another vendor's mark has no equal here (caching is automatic).
     fn mark(&mut self, cache: Option<CacheMark>, o: &mut Object<'_>) {
-        match cache.map(|mark| mark.ttl) {
-            None => {}
-            Some(Some(ttl @ (CacheTtl::Minutes30 | CacheTtl::Hours12))) => o.object("prompt_cache_breakpoint", |o| {
-                o.string("mode", "explicit");
-                o.string("ttl", if ttl == CacheTtl::Hours12 { "12h" } else { "30m" });
-            }),
-            Some(_) => self.lose("cache_control"),
-        }
+        put_cache_mark(cache, &mut self.notes.losses, o);
     }
 
     fn lose(&mut self, name: &'static str) {
@@ -397,41 +390,5 @@ impl Writer<'_> {
 
     fn lose_part(&mut self, kind: &str) {
         self.notes.losses.add(format!("messages[].content[].{kind}"));
-    }
-}
-
-fn is_ours(cache: Option<CacheMark>) -> bool {
-    matches!(cache, Some(CacheMark { ttl: Some(CacheTtl::Minutes30 | CacheTtl::Hours12) }))
-}
-
-/// One literal of several texts.
-pub(in super::super) fn join<'t>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'t Text<'t>>) {
-    out.push(b'"');
-    texts.for_each(|text| text.write_inner(out));
-    out.push(b'"');
-}
-
-/// An address, or the bytes themselves as one.
-fn put_address(source: &Source<'_>, out: &mut Vec<u8>) {
-    out.push(b'"');
-    match source {
-        Source::Url(url) => url.write_inner(out),
-        Source::Base64 { media_type, data } => {
-            out.extend_from_slice(b"data:");
-            media_type.write_inner(out);
-            out.extend_from_slice(b";base64,");
-            data.write_inner(out);
-        }
-        Source::Plain(text) | Source::FileId { id: text, .. } => text.write_inner(out),
-        Source::Opaque { .. } => {}
-    }
-    out.push(b'"');
-}
-
-fn audio_format(media_type: &str) -> &str {
-    match media_type {
-        "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
-        "audio/mpeg" | "audio/mp3" => "mp3",
-        other => other.strip_prefix("audio/").unwrap_or(other),
     }
 }

@@ -1,18 +1,12 @@
 //! Writing a request: the members beside the conversation.
 
-use std::borrow::Cow;
-
 use super::compose::{check_messages, messages};
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw, object};
+use crate::base::json::{Array, Object, object};
 use crate::dialect::Notes;
-use crate::ir::{
-    Dialect, Effort, Extension, MaxTokensName, ModelTraits, OutputFormat, Reasoning, ReasoningMode, Request, Text, Thinking, Tool,
-    ToolChoice,
-};
+use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
+use crate::ir::{Dialect, Extension, MaxTokensName, ModelTraits, OutputFormat, Request, Text, Tool, ToolChoice};
 
-/// Longest name of a tool.
-const TOOL_NAME_BYTES_MAX: usize = 64;
 /// Most stop texts.
 const STOPS_MAX: usize = 4;
 
@@ -35,8 +29,8 @@ pub(in super::super) fn encode(
         if let Some(format) = &request.output {
             output(format, traits, notes, o);
         }
-        if let Some(reasoning) = request.reasoning {
-            effort(reasoning, traits, notes, o);
+        if let Some(effort) = request.reasoning.and_then(|reasoning| effort(reasoning, traits, &mut notes.losses)) {
+            o.string("reasoning_effort", effort.word());
         }
         if let Some(bound) = request.output_tokens_max {
             let name = match traits.max_tokens_name {
@@ -48,11 +42,13 @@ pub(in super::super) fn encode(
         if let Some(user) = &request.user {
             user.put("user", o);
         }
-        service_tier(request, notes, o);
+        put_service_tier(request.service_tier.as_ref(), &mut notes.losses, o);
         // Accounting needs the usage, whether or not the caller does.
         if request.stream {
             o.bool("stream", true);
-            o.object("stream_options", |o| o.bool("include_usage", true));
+            if traits.stream_options {
+                o.object("stream_options", |o| o.bool("include_usage", true));
+            }
         }
         extensions(&request.extensions, "", notes, o);
     });
@@ -65,23 +61,46 @@ pub(super) fn extensions(extensions: &[Extension<'_>], place: &str, notes: &mut 
         match extension.dialect {
             // A name with a place in it stood inside of a part or a call, which is written anew.
             Dialect::OpenAiChat if !extension.name.contains("[].") => o.raw(&extension.name, extension.value),
+            Dialect::OpenAiResponses if place.is_empty() && shared(&extension.name).is_some() => {
+                o.raw(shared(&extension.name).unwrap_or_default(), extension.value);
+            }
             _ => notes.losses.add(format!("{place}{}", extension.name)),
         }
     }
 }
 
-/// Writes a tool's name so that the target takes it.
-pub(super) fn put_tool_name(name: &Text<'_>, notes: &mut Notes, o: &mut Object<'_>) {
-    match notes.tools.fit(&name.read(), TOOL_NAME_BYTES_MAX) {
-        Cow::Borrowed(_) => name.put("name", o),
-        Cow::Owned(fitted) => o.string("name", &fitted),
+/// Writes a call's id, so that the target takes it: the same id becomes the same at the call and at its result.
+pub(super) fn put_call_id(key: &str, id: &Text<'_>, traits: &ModelTraits, o: &mut Object<'_>) {
+    if !traits.short_call_ids {
+        return id.put(key, o);
+    }
+    let plain = id.read();
+    match plain.len() == SHORT_ID_BYTES && plain.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        true => id.put(key, o),
+        false => o.string(key, &short_id(&plain)),
     }
 }
 
-fn tool_name<'t>(tool: &'t Tool<'_>) -> Option<Cow<'t, str>> {
-    match tool {
-        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
-        Tool::Opaque { .. } => None,
+const SHORT_ID_BYTES: usize = 9;
+
+/// Nine letters and digits by the id's digest (FNV-1a): two ids of one conversation that meet are one in 10¹⁵.
+fn short_id(id: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut digest = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut digit = || {
+        let digit = DIGITS[(digest % 62) as usize];
+        digest /= 62;
+        char::from(digit)
+    };
+    (0..SHORT_ID_BYTES).map(|_| digit()).collect()
+}
+
+/// What a member of OpenAI's other dialect is called here, where it means the same.
+fn shared(name: &str) -> Option<&str> {
+    match name {
+        "metadata" | "prompt_cache_key" | "prompt_cache_options" | "prompt_cache_retention" | "safety_identifier" => Some(name),
+        "text.verbosity" => Some("verbosity"),
+        _ => None,
     }
 }
 
@@ -130,7 +149,7 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
                     description.put("description", o);
                 }
                 if let Some(schema) = parameters {
-                    put_schema(*schema, o);
+                    put_schema(schema.raw(), o);
                 }
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
@@ -155,18 +174,6 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
         }),
         Tool::Opaque { raw, .. } => a.raw(*raw),
     }
-}
-
-/// The schema of arguments, as it is but for one thing: OpenAI refuses an object schema without `properties`.
-fn put_schema(schema: Raw<'_>, o: &mut Object<'_>) {
-    let is_object = schema.member("type").and_then(Raw::inner) == Some("object");
-    if !is_object || schema.member("properties").is_some() {
-        return o.raw("parameters", schema);
-    }
-    o.object("parameters", |o| {
-        schema.members().for_each(|(key, value)| o.raw(&key, value));
-        o.verbatim("properties", "{}");
-    });
 }
 
 fn tool_choice(choice: &ToolChoice<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
@@ -201,11 +208,14 @@ fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &
             _ => {}
         }
     }
-    if request.top_k.is_some() {
-        notes.losses.add("top_k");
+    match &request.top_k {
+        Some(value) if traits.top_k && traits.sampling => o.verbatim("top_k", &value.0),
+        Some(_) => notes.losses.add("top_k"),
+        None => {}
     }
+    let seed = if traits.random_seed { "random_seed" } else { "seed" };
     let numbers =
-        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
+        [(seed, &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
     for (name, value) in numbers {
         if let Some(value) = value {
             o.verbatim(name, &value.0);
@@ -240,51 +250,11 @@ fn output(format: &OutputFormat<'_>, traits: &ModelTraits, notes: &mut Notes, o:
                 if let Some(description) = description {
                     description.put("description", o);
                 }
-                o.raw("schema", *schema);
+                o.raw("schema", schema.raw());
                 if let Some(strict) = strict {
                     o.bool("strict", *strict);
                 }
             });
         }
     });
-}
-
-/// This dialect has only efforts: a budget becomes the nearest one.
-fn effort(reasoning: Reasoning, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    let off = reasoning.mode == Some(ReasoningMode::Disabled) || reasoning.effort == Some(Effort::None);
-    let effort = match (off, reasoning.effort, reasoning.budget_tokens) {
-        (true, ..) => Some(Effort::None),
-        (false, Some(effort), _) => Some(effort),
-        (false, None, Some(budget)) => Some(effort_of(budget)),
-        (false, None, None) => None,
-    };
-    match (effort, traits.thinking) {
-        (Some(Effort::None) | None, Thinking::Unsupported) => {}
-        (Some(_), Thinking::Unsupported) => notes.losses.add("reasoning"),
-        (Some(Effort::None), Thinking::Always) => {
-            notes.losses.add("reasoning");
-            o.string("reasoning_effort", Effort::Low.word());
-        }
-        (Some(effort), _) => o.string("reasoning_effort", effort.word()),
-        (None, _) => {}
-    }
-}
-
-fn effort_of(budget: u64) -> Effort {
-    match budget {
-        8192.. => Effort::Xhigh,
-        4096.. => Effort::High,
-        2048.. => Effort::Medium,
-        _ => Effort::Low,
-    }
-}
-
-/// `auto` is this dialect's default as well; Anthropic's `standard_only` has no word here.
-fn service_tier(request: &Request<'_>, notes: &mut Notes, o: &mut Object<'_>) {
-    match &request.service_tier {
-        None => {}
-        Some(tier) if tier.is("auto") => {}
-        Some(tier) if tier.is("standard_only") => notes.losses.add("service_tier"),
-        Some(tier) => tier.put("service_tier", o),
-    }
 }

@@ -5,6 +5,5 @@ mod decode;
 mod encode;
 mod message;
 
-pub(super) use compose::join;
 pub(super) use decode::decode;
 pub(super) use encode::encode;

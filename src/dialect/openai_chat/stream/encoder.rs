@@ -1,15 +1,13 @@
 //! Writing chunks: the role, deltas, why it ended, the usage where it was asked for, and the end mark.
 
-use super::super::answer::{custom_input, put_native_finish};
+use super::super::answer::put_native_finish;
 use super::super::wire::finish_word;
 use super::super::{error, usage};
 use crate::base::Fault;
 use crate::base::json::{Object, object, write_string};
+use crate::dialect::openai::write::{Held, custom_input, hold};
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, FinishReason, PartStart, Text, Usage};
-
-/// Most bytes of a free-form tool's wrapped argument that are held to unwrap it.
-const WRAPPED_BYTES_MAX: usize = 4 << 20;
 
 /// Writes the error event that ends a broken stream.
 pub(in super::super) fn write_error(fault: &Fault, out: &mut Vec<u8>) {
@@ -313,22 +311,4 @@ impl Encoder {
 /// A kind of tool and what its argument is called.
 fn words_of(custom: bool) -> (&'static str, &'static str) {
     if custom { ("custom", "input") } else { ("function", "arguments") }
-}
-
-enum Held {
-    /// Kept for the end.
-    Yes,
-    /// Nothing is kept: it may be written.
-    No,
-    /// More than is kept: all of it, to be written as it is.
-    TooMuch(String),
-}
-
-fn hold(wrapped: &mut Option<String>, text: &Text<'_>) -> Held {
-    let Some(held) = wrapped else { return Held::No };
-    held.push_str(&text.read());
-    match held.len() > WRAPPED_BYTES_MAX {
-        true => Held::TooMuch(wrapped.take().unwrap_or_default()),
-        false => Held::Yes,
-    }
 }

@@ -260,7 +260,7 @@ fn anthropic_request() -> Request<'static> {
             Tool::Function {
                 name: Text::plain("srv.read"),
                 description: None,
-                parameters: Some(Raw::literal(r#"{"type":"object"}"#)),
+                parameters: Some(Raw::literal(r#"{"type":"object"}"#).into()),
                 strict: None,
                 cache: mark,
                 extensions: vec![Extension { dialect: Dialect::Anthropic, name: "defer_loading".into(), value: Raw::literal("true") }],
@@ -434,4 +434,43 @@ fn a_renamed_tool_never_meets_another() {
     assert_eq!(out["tools"][1]["function"]["name"], "a_b");
     assert_eq!(out["tool_choice"]["function"]["name"], "a_b_2");
     assert_eq!(notes.tools.restore("a_b"), Some(("a_b", false)));
+}
+
+#[test]
+fn hosts_that_differ_are_written_to_as_they_want() {
+    let call = |id: &str| json!({"role": "assistant", "content": null, "tool_calls": [{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
+    let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "x"});
+    let ids = ["call_0123456789abcdef", "Abc012xyZ", "toolu_é", "call-12_3"];
+    let messages: Vec<Value> = ids.iter().flat_map(|id| [call(id), result(id)]).collect();
+    let body = json!({"model": "m", "stream": true, "seed": 7, "messages": messages}).to_string();
+    let request = OpenAiChat.decode_request(body.as_bytes()).unwrap();
+
+    let (usual, _) = written(&request, &traits()).unwrap();
+    assert_eq!((&usual["seed"], usual.get("random_seed")), (&json!(7), None));
+    assert_eq!(usual["stream_options"], json!({"include_usage": true}));
+    assert_eq!(usual["messages"][0]["tool_calls"][0]["id"], ids[0]);
+
+    let differing = ModelTraits { stream_options: false, random_seed: true, short_call_ids: true, ..traits() };
+    let (differs, notes) = written(&request, &differing).unwrap();
+    assert_eq!((&differs["random_seed"], differs.get("seed"), differs.get("stream_options")), (&json!(7), None, None));
+    assert!(notes.losses.is_empty());
+    let mut seen = Vec::new();
+    for pair in differs["messages"].as_array().unwrap().chunks(2) {
+        let id = pair[0]["tool_calls"][0]["id"].as_str().unwrap();
+        assert_eq!(pair[1]["tool_call_id"], id, "a result names its call");
+        assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+        assert!(!seen.contains(&id));
+        seen.push(id);
+    }
+    assert_eq!(seen[1], ids[1], "one that fits stays");
+}
+
+#[test]
+fn top_k_goes_where_it_is_known() {
+    let body = br#"{"model":"claude-x","max_tokens":5,"top_k":40,"messages":[{"role":"user","content":"hi"}]}"#;
+    let request = crate::dialect::anthropic::Anthropic.decode_request(body).unwrap();
+    let (usual, notes) = written(&request, &traits()).unwrap();
+    assert_eq!((usual.get("top_k"), notes.losses.names()), (None, &["top_k".into()][..]));
+    let (known, notes) = written(&request, &ModelTraits { top_k: true, ..traits() }).unwrap();
+    assert_eq!((&known["top_k"], notes.losses.is_empty()), (&json!(40), true));
 }

@@ -1,0 +1,158 @@
+//! Tools on offer and the choice among them.
+
+use std::collections::HashSet;
+
+use super::encode::Writer;
+use super::family::Family;
+use crate::base::Fault;
+use crate::base::json::{Array, Object, Raw};
+use crate::dialect::anthropic::tools::{FREE_FORM, NO_PARAMETERS, write_free_form, write_parameters};
+use crate::dialect::anthropic::turns::Turns;
+use crate::dialect::anthropic::wire::{is_blank, try_array, try_object};
+use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
+
+/// The longest tool name that the API takes.
+pub(super) const TOOL_NAME_MAX: usize = 64;
+
+impl Writer<'_, '_> {
+    /// Writes `toolConfig`.
+    pub(super) fn tools(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) -> Result<(), Fault> {
+        let request = self.request;
+        let named = |tool: &'_ Tool<'_>| match tool {
+            Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read().into_owned()),
+            Tool::Opaque { .. } => None,
+        };
+        self.notes.tools.reserve(request.tools.iter().filter_map(named).map(Into::into), TOOL_NAME_MAX);
+        let allowed = |tool: &&Tool<'_>| match &request.tool_choice {
+            Some(ToolChoice::Allowed { names, .. }) => named(tool).is_none_or(|name| names.iter().any(|allowed| allowed.is(&name))),
+            _ => true,
+        };
+        let offered: Vec<&Tool<'_>> = request.tools.iter().filter(allowed).collect();
+        if offered.is_empty() {
+            if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { .. })) {
+                self.lose("tool_choice");
+            }
+            self.tools_of_history(turns, object);
+            return Ok(());
+        }
+        try_object(object.key("toolConfig"), |config| {
+            try_array(config.key("tools"), |array| offered.iter().try_for_each(|tool| self.tool(tool, array)))?;
+            self.tool_choice(config);
+            let taken = if request.tool_choice.is_some() { "toolChoice" } else { "" };
+            self.put_nested("toolConfig.", &[taken, "tools[].cachePoint"], config);
+            Ok(())
+        })
+    }
+
+    /// The API refuses tool calls in a history without tools: the tools that were called are declared.
+    fn tools_of_history(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) {
+        let (mut names, mut met) = (Vec::new(), HashSet::new());
+        for part in turns.turns.iter().flat_map(|turn| &turn.parts) {
+            if let Part::ToolCall { name, .. } = part {
+                let name = name.read();
+                if met.insert(name.clone()) {
+                    names.push(name);
+                }
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        self.notes.tools.reserve(names.iter().cloned(), TOOL_NAME_MAX);
+        object.object("toolConfig", |config| {
+            config.array("tools", |array| {
+                for name in &names {
+                    put_spec(array, |spec| {
+                        let upstream = self.notes.tools.fit(name, TOOL_NAME_MAX);
+                        spec.string("name", &upstream);
+                        spec.string("description", &upstream);
+                        spec.object("inputSchema", |schema| schema.verbatim("json", NO_PARAMETERS));
+                    });
+                }
+            });
+        });
+    }
+
+    fn tool(&mut self, tool: &Tool<'_>, array: &mut Array<'_>) -> Result<(), Fault> {
+        match tool {
+            Tool::Function { name, description, parameters, strict, cache, extensions } => {
+                let wanted = *strict == Some(true);
+                let strict = wanted && self.traits.structured_output;
+                if wanted && !strict {
+                    self.lose("tools[].strict");
+                }
+                put_spec(array, |spec| {
+                    let upstream = self.notes.tools.fit(&name.read(), TOOL_NAME_MAX).into_owned();
+                    spec.string("name", &upstream);
+                    // The API refuses an empty one.
+                    match description.as_ref().filter(|description| !is_blank(description)) {
+                        Some(description) => description.put("description", spec),
+                        None => spec.string("description", &upstream),
+                    }
+                    spec.object("inputSchema", |schema| write_parameters(parameters.as_ref().map(Schema::raw), strict, schema.key("json")));
+                    if strict {
+                        spec.bool("strict", true);
+                    }
+                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
+                        match extension.dialect {
+                            Dialect::Bedrock => spec.raw(&extension.name, extension.value),
+                            _ => self.lose(format!("tools[].{}", extension.name)),
+                        }
+                    }
+                });
+                match cache {
+                    Some(_) if self.family.caches() && !self.family.caches_all() => self.lose("tools[].cache_control"),
+                    mark => self.cache(*mark, array),
+                }
+            }
+            Tool::Custom { name, description, format } => {
+                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
+                    self.lose("tools[].format");
+                }
+                let caller = name.read();
+                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
+                self.notes.tools.mark_custom(&upstream, &caller);
+                put_spec(array, |spec| {
+                    spec.string("name", &upstream);
+                    write_free_form(description.as_ref(), spec.key("description"));
+                    spec.object("inputSchema", |schema| schema.verbatim("json", FREE_FORM));
+                });
+            }
+            Tool::Opaque { dialect: Dialect::Bedrock, raw, .. } => array.raw(*raw),
+            Tool::Opaque { kind, .. } => {
+                let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
+                return Err(Fault::unsupported("tools", text));
+            }
+        }
+        Ok(())
+    }
+
+    fn tool_choice(&mut self, config: &mut Object<'_>) {
+        let put = |config: &mut Object<'_>, kind: &str| config.object("toolChoice", |choice| choice.object(kind, |_| ()));
+        let named: Option<&Text<'_>> = match &self.request.tool_choice {
+            None | Some(ToolChoice::Allowed { required: false, .. }) => return,
+            // The choice that holds anyway, which some models refuse to be told.
+            Some(ToolChoice::Auto) if self.family == Family::Other => return,
+            Some(ToolChoice::Auto) => return put(config, "auto"),
+            // The tools stay, since the history may need them: the API has no word for this.
+            Some(ToolChoice::None) => return self.lose("tool_choice"),
+            Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => None,
+            Some(ToolChoice::Named(name)) => Some(name),
+        };
+        if !self.traits.forced_tool || self.plan.is_legacy() {
+            return self.lose("tool_choice");
+        }
+        match named {
+            None => put(config, "any"),
+            Some(name) => {
+                let caller = name.read();
+                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
+                config.object("toolChoice", |choice| choice.object("tool", |tool| tool.string("name", &upstream)));
+            }
+        }
+    }
+}
+
+fn put_spec(array: &mut Array<'_>, fill: impl FnOnce(&mut Object<'_>)) {
+    array.object(|tool| tool.object("toolSpec", fill));
+}

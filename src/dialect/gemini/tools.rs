@@ -1,0 +1,153 @@
+//! Tools on offer and the choice among them, as Gemini takes them.
+
+use super::decode::{CALLING, TOOL_CONFIG};
+use super::encode::Writer;
+use super::wire::try_array;
+use crate::base::Fault;
+use crate::base::json::{Array, Object, Raw};
+use crate::ir::{Dialect, Text, Tool, ToolChoice};
+
+/// The longest name that the API takes.
+pub(super) const TOOL_NAME_MAX: usize = 64;
+const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
+
+impl Writer<'_, '_> {
+    /// Writes `tools` and `toolConfig`.
+    pub(super) fn tools(&mut self, object: &mut Object<'_>) -> Result<(), Fault> {
+        let request = self.request;
+        let functions = request.tools.iter().filter(|tool| !matches!(tool, Tool::Opaque { .. })).count();
+        if !request.tools.is_empty() {
+            // The API takes one tool with all functions, beside those of its own.
+            try_array(object.key("tools"), |array| {
+                if functions > 0 {
+                    array.object(|tool| {
+                        tool.array("functionDeclarations", |array| request.tools.iter().for_each(|tool| self.function(tool, array)));
+                    });
+                }
+                request.tools.iter().try_for_each(|tool| own(tool, array))
+            })?;
+        }
+        self.tool_config(functions > 0, object);
+        Ok(())
+    }
+
+    fn function(&mut self, tool: &Tool<'_>, array: &mut Array<'_>) {
+        match tool {
+            Tool::Function { name, description, parameters, strict, cache, extensions } => {
+                if *strict == Some(true) {
+                    self.lose("tools[].strict");
+                }
+                if cache.is_some() {
+                    self.lose("cache_control");
+                }
+                array.object(|object| {
+                    object.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
+                    if let Some(description) = description {
+                        description.put("description", object);
+                    }
+                    if let Some(schema) = parameters {
+                        object.raw("parametersJsonSchema", schema.raw());
+                    }
+                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
+                        match extension.dialect {
+                            Dialect::Gemini => object.raw(&extension.name, extension.value),
+                            _ => self.lose(format!("tools[].{}", extension.name)),
+                        }
+                    }
+                });
+            }
+            Tool::Custom { name, description, format } => {
+                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
+                    self.lose("tools[].format");
+                }
+                let caller = name.read();
+                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
+                self.notes.tools.mark_custom(&upstream, &caller);
+                array.object(|object| {
+                    object.string("name", &upstream);
+                    let out = object.key("description");
+                    out.push(b'"');
+                    if let Some(description) = description.as_ref().filter(|d| !d.is_empty()) {
+                        description.write_inner(out);
+                        out.extend_from_slice(b"\\n\\n");
+                    }
+                    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
+                    object.verbatim("parametersJsonSchema", FREE_FORM);
+                });
+            }
+            Tool::Opaque { .. } => {}
+        }
+    }
+
+    fn tool_config(&mut self, functions: bool, object: &mut Object<'_>) {
+        let forced = matches!(self.request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { .. }));
+        let mut choice = self.request.tool_choice.as_ref();
+        if !functions {
+            if forced {
+                self.lose("tool_choice");
+            }
+            choice = None;
+        }
+        if self.request.parallel_tool_calls == Some(false) && functions {
+            self.lose("parallel_tool_calls");
+        }
+        let (mut mode, mut names): (_, &[Text<'_>]) = match choice {
+            None => (None, &[]),
+            Some(ToolChoice::Auto) => (Some("AUTO"), &[]),
+            Some(ToolChoice::None) => (Some("NONE"), &[]),
+            Some(ToolChoice::Required) => (Some("ANY"), &[]),
+            Some(ToolChoice::Named(name)) => (Some("ANY"), std::slice::from_ref(name)),
+            Some(ToolChoice::Allowed { required: true, names }) => (Some("ANY"), names),
+            // The one mode that leaves the choice to the model and takes names.
+            Some(ToolChoice::Allowed { required: false, names }) => (Some("VALIDATED"), names),
+        };
+        if mode == Some("ANY") && !self.traits.forced_tool {
+            self.lose("tool_choice");
+            (mode, names) = (Some("AUTO"), &[]);
+        }
+        let own_mode = self.nested(CALLING).find(|(name, _)| *name == "mode").map(|(_, value)| value);
+        let has_own = self.nested(TOOL_CONFIG).next().is_some();
+        if mode.is_none() && !has_own {
+            return;
+        }
+        object.object("toolConfig", |config| {
+            if mode.is_some() || self.nested(CALLING).next().is_some() {
+                config.object("functionCallingConfig", |calling| {
+                    match (own_mode, mode) {
+                        (Some(own), _) => calling.raw("mode", own),
+                        (None, Some(mode)) => calling.string("mode", mode),
+                        (None, None) => {}
+                    }
+                    if !names.is_empty() {
+                        calling.array("allowedFunctionNames", |array| {
+                            for name in names {
+                                array.string(&self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
+                            }
+                        });
+                    }
+                    for (name, value) in self.nested(CALLING).filter(|(name, _)| *name != "mode") {
+                        calling.raw(name, value);
+                    }
+                });
+            }
+            for (name, value) in self.nested(TOOL_CONFIG).filter(|(name, _)| !name.contains('.')) {
+                config.raw(name, value);
+            }
+        });
+    }
+}
+
+/// Writes a tool that the provider runs.
+fn own(tool: &Tool<'_>, array: &mut Array<'_>) -> Result<(), Fault> {
+    match tool {
+        Tool::Opaque { dialect: Dialect::Gemini, kind, raw } => {
+            array.object(|tool| tool.raw(kind, *raw));
+            Ok(())
+        }
+        Tool::Opaque { kind, .. } => {
+            let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
+            Err(Fault::unsupported("tools", text))
+        }
+        Tool::Function { .. } | Tool::Custom { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Reading what both dialects spell alike: where a value stands, what was expected there, marks and addresses.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::base::Fault;
+use crate::base::json::{Raw, unescape};
+use crate::ir::{CacheMark, CacheTtl, Number, Source, Text};
+
+/// Where in the body a value stands. A chain on the stack, so that a sound request pays nothing for it.
+#[derive(Clone, Copy)]
+pub(in crate::dialect) enum At<'p> {
+    /// The body itself.
+    Root,
+    /// A member.
+    Key(&'p At<'p>, &'p str),
+    /// An element.
+    Item(&'p At<'p>, usize),
+}
+
+impl At<'_> {
+    /// The member below.
+    pub(in crate::dialect) fn key<'p>(&'p self, name: &'p str) -> At<'p> {
+        At::Key(self, name)
+    }
+
+    /// A fault that names this place, what belongs there and what was found.
+    pub(in crate::dialect) fn expected(&self, what: &str, found: Option<Raw<'_>>) -> Fault {
+        let found = found.map_or("nothing", kind);
+        match self {
+            At::Root => Fault::bad_request(format!("the body: expected {what}, found {found}")),
+            _ => self.wrong(format_args!("expected {what}, found {found}")),
+        }
+    }
+
+    /// A fault that names this place.
+    pub(in crate::dialect) fn wrong(&self, what: impl fmt::Display) -> Fault {
+        Fault::bad_request(format!("{self}: {what}")).at(self.to_string())
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Key(At::Root, name) => f.write_str(name),
+            At::Key(parent, name) => write!(f, "{parent}.{name}"),
+            At::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// The kind of a value, for a message.
+fn kind(raw: Raw<'_>) -> &'static str {
+    match raw.kind() {
+        b'{' => "an object",
+        b'[' => "an array",
+        b'"' => "a string",
+        b't' | b'f' => "a boolean",
+        b'n' => "null",
+        _ => "a number",
+    }
+}
+
+/// A string.
+pub(in crate::dialect) fn text<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Text<'a>, Fault> {
+    Text::of(raw).ok_or_else(|| at.expected("a string", Some(raw)))
+}
+
+/// A string member that must be there.
+pub(in crate::dialect) fn required_text<'a>(raw: Option<Raw<'a>>, at: &At<'_>) -> Result<Text<'a>, Fault> {
+    raw.and_then(Text::of).ok_or_else(|| at.expected("a string", raw))
+}
+
+/// A number.
+pub(in crate::dialect) fn number<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Number<'a>, Fault> {
+    Number::of(raw).ok_or_else(|| at.expected("a number", Some(raw)))
+}
+
+/// A whole number.
+pub(in crate::dialect) fn whole(raw: Raw<'_>, at: &At<'_>) -> Result<u64, Fault> {
+    raw.u64().ok_or_else(|| at.expected("a whole number, 0 or more", Some(raw)))
+}
+
+/// A boolean.
+pub(in crate::dialect) fn boolean(raw: Raw<'_>, at: &At<'_>) -> Result<bool, Fault> {
+    raw.bool().ok_or_else(|| at.expected("true or false", Some(raw)))
+}
+
+/// A member that is there and not `null`: in this dialect the two mean the same.
+pub(in crate::dialect) fn told<'a>(raw: Raw<'a>, name: &str) -> Option<Raw<'a>> {
+    raw.member(name).filter(|value| !value.is_null())
+}
+
+/// A string that is there and not empty.
+pub(in crate::dialect) fn words(raw: Option<Raw<'_>>) -> Option<Text<'_>> {
+    raw.and_then(Text::of).filter(|text| !text.is_empty())
+}
+
+/// A prompt-cache mark: Anthropic's `cache_control`, which many hosts took over, or OpenAI's `prompt_cache_breakpoint`.
+pub(in crate::dialect) fn cache_mark(raw: Raw<'_>) -> Option<CacheMark> {
+    if !raw.is_object() {
+        return None;
+    }
+    let ttl = raw.member("ttl").and_then(Raw::inner).and_then(|word| match word {
+        "5m" => Some(CacheTtl::Minutes5),
+        "30m" => Some(CacheTtl::Minutes30),
+        "1h" => Some(CacheTtl::Hour1),
+        "12h" => Some(CacheTtl::Hours12),
+        _ => None,
+    });
+    Some(CacheMark { ttl })
+}
+
+/// An address that may hold its bytes itself, given as the inside of a JSON string. The pieces stay in their escapes:
+/// neither `:`, `;` nor `,` can be part of one.
+pub(in crate::dialect) fn source(inner: &str) -> Source<'_> {
+    if let Some((media_type, data)) = split_data_url(inner) {
+        return Source::Base64 { media_type: Text::Escaped(media_type), data: Text::Escaped(data) };
+    }
+    if !inner.contains('\\') {
+        return Source::Url(Text::Escaped(inner));
+    }
+    let plain = unescape(inner);
+    match split_data_url(&plain) {
+        Some((media_type, data)) => {
+            Source::Base64 { media_type: Text::Plain(Cow::Owned(media_type.to_owned())), data: Text::Plain(Cow::Owned(data.to_owned())) }
+        }
+        None => Source::Url(Text::Escaped(inner)),
+    }
+}
+
+/// The media type and the base64 text of `data:TYPE;…;base64,TEXT`.
+fn split_data_url(url: &str) -> Option<(&str, &str)> {
+    let rest = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).map(|_| &url[5..])?;
+    let (head, data) = rest.split_once(',')?;
+    let (media_type, last) = (head.split(';').next()?, head.rsplit(';').next()?);
+    if !last.eq_ignore_ascii_case("base64") || !head.contains(';') {
+        return None;
+    }
+    Some((if media_type.is_empty() { "text/plain" } else { media_type }, data))
+}
+
+/// The text of a call's arguments. Some give the object itself.
+pub(in crate::dialect) fn arguments(raw: Option<Raw<'_>>) -> Text<'_> {
+    match raw {
+        None => Text::EMPTY,
+        Some(raw) => Text::of(raw).unwrap_or(Text::plain(raw.get())),
+    }
+}
