@@ -5,6 +5,7 @@
 //! to the dialect it came from.
 
 mod answer;
+mod embed;
 mod event;
 pub mod proof;
 mod request;
@@ -12,6 +13,7 @@ mod schema;
 mod text;
 
 pub use answer::{Answer, Finish, FinishReason, Usage};
+pub use embed::{EmbedContent, EmbedInput, EmbedNames, EmbedRequest, EmbedTask, Embeddings, Encoding, INPUTS_MAX, Vector};
 pub use event::{Delta, Event, Fold, PartStart, unfold};
 pub use request::{
     CacheMark, CacheTtl, Citations, Effort, Extension, MaxTokensName, Media, MediaKind, Message, ModelTraits, OutputFormat, Part,
