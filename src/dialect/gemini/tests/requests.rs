@@ -605,7 +605,7 @@ fn paths_name_the_model() {
         (Operation::Chat, "../x?y#z:é", false, Some("/models/..%2Fx%3Fy%23z%3A%C3%A9:generateContent")),
         (Operation::CountTokens, "m", true, Some("/models/m:countTokens")),
         (Operation::Models, "", false, Some("/models")),
-        (Operation::Embeddings, "m", false, None),
+        (Operation::Embeddings, "m", false, Some("/models/m:batchEmbedContents")),
     ];
     for (operation, model, stream, wanted) in cases {
         assert_eq!(Gemini.path(operation, model, stream).as_deref(), wanted);
