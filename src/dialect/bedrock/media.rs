@@ -257,5 +257,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 /// Whether a text is whole base64, as a slot of bytes wants it: an SDK decodes what stands there.
 pub(super) fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
-    text.len().is_multiple_of(4) && text.len() - digits.len() <= 2 && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+    text.len().is_multiple_of(4)
+        && text.len() - digits.len() <= 2
+        && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
