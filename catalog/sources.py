@@ -14,12 +14,12 @@ from decimal import Decimal
 LITELLM_KINDS = {
     "anthropic": "anthropic", "azure": "azure", "azure_ai": "azure", "azure_text": "azure", "bedrock": "bedrock",
     "bedrock_converse": "bedrock", "bedrock_mantle": "bedrock", "aihubmix": "aihubmix", "cerebras": "cerebras",
-    "codestral": "mistral", "cohere": "cohere", "cohere_chat": "cohere", "crusoe": "crusoe", "dashscope": "dashscope",
+    "cohere": "cohere", "cohere_chat": "cohere", "crusoe": "crusoe", "dashscope": "dashscope",
     "deepseek": "deepseek", "fireworks_ai": "fireworks", "fireworks_ai-embedding-models": "fireworks",
     "gemini": "gemini", "groq": "groq", "mistral": "mistral", "moonshot": "moonshot", "nebius": "nebius",
     "nvidia_nim": "nvidia", "openai": "openai", "openrouter": "openrouter", "perplexity": "perplexity",
-    "publicai": "publicai", "sambanova": "sambanova", "scaleway": "scaleway", "text-completion-codestral": "mistral",
-    "text-completion-openai": "openai", "together_ai": "together", "xai": "xai", "xiaomi_mimo": "xiaomi", "zai": "zai",
+    "publicai": "publicai", "sambanova": "sambanova", "scaleway": "scaleway", "text-completion-openai": "openai",
+    "together_ai": "together", "xai": "xai", "xiaomi_mimo": "xiaomi", "zai": "zai",
 }
 GENAI_KINDS = {
     "anthropic": ["anthropic"], "aws": ["bedrock"], "azure": ["azure"], "cerebras": ["cerebras"], "cohere": ["cohere"],
@@ -117,7 +117,7 @@ def litellm(document):
 def litellm_model(key, provider):
     """The model's name at its provider, or None for what is not asked for by a name."""
     model = key.lower()
-    for prefix in (provider, provider.removesuffix("_converse"), provider.split("-")[0], "text-completion-codestral"):
+    for prefix in (provider, provider.removesuffix("_converse"), provider.split("-")[0]):
         if model.startswith(prefix + "/"):
             model = model[len(prefix) + 1:]
             break
