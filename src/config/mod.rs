@@ -319,6 +319,11 @@ impl Target {
         Self { provider, model, dialects, traits, facts }
     }
 
+    /// `provider/model`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.provider.name, self.model)
+    }
+
     /// The dialect in which a caller of `caller` is served: its own where the target speaks it.
     pub fn dialect(&self, caller: Dialect) -> Dialect {
         match self.dialects.contains(&caller) {

@@ -93,7 +93,7 @@ impl Pipeline {
         account.record.dialect = Some(endpoint.dialect);
         let dialect = endpoint.dialect;
         let exchanged = match endpoint.operation {
-            Operation::Models => Box::pin(models::list(self, &snapshot, &head)).await.map_err(Refusal::from),
+            Operation::Models => Box::pin(models::list(self, &snapshot, dialect, &head)).await.map_err(Refusal::from),
             _ => self.exchange(endpoint, head, body, &snapshot, &mut account).await,
         };
         match exchanged {
