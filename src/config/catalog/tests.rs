@@ -201,9 +201,11 @@ fn the_table_is_in_order_and_sane() {
 const ODD: &[&str] = &["openrouter ~deepseek/deepseek-pro"];
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that checks nothing says so")]
 fn the_files_are_what_the_lists_give() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let lists = std::env::var_os("OUTRIDER_LISTS").map_or_else(|| root.join("../shared/specs/data"), Into::into);
+    let corpus = std::env::var_os("OUTRIDER_CORPUS").map_or_else(|| root.join("../shared/traffic"), Into::into);
+    let lists = corpus.join("../specs/data");
     let paths = ["models.litellm.json", "prices.genai-prices.json"].map(|name| lists.join(name));
     if !paths.iter().all(|path| path.exists()) {
         eprintln!("SKIPPED: the lists of models are not in {}", lists.display());
