@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame};
@@ -37,7 +39,9 @@ pub fn answer(body: &Bytes, operation: Operation) -> Result<Response<AnswerBody>
     match operation {
         Operation::Chat => chat(body),
         Operation::Embeddings => embeddings(body),
-        Operation::CountTokens | Operation::Models => Err(Fault::caller(FaultKind::NotFound, "The echo provider has no such endpoint.")),
+        Operation::CountTokens | Operation::Models | Operation::Opaque => {
+            Err(Fault::caller(FaultKind::NotFound, "The echo provider has no such endpoint."))
+        }
     }
 }
 
@@ -269,7 +273,7 @@ fn embeddings(body: &Bytes) -> Result<Response<AnswerBody>, Fault> {
                     out.u64("index", index as u64);
                     if base64 {
                         let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                        out.string("embedding", &encode_base64(&bytes));
+                        out.string("embedding", &STANDARD.encode(&bytes));
                     } else {
                         out.array("embedding", |out| vector.iter().for_each(|x| out.item().extend_from_slice(x.to_string().as_bytes())));
                     }
@@ -293,19 +297,6 @@ fn vector(text: &str, dimensions: u64) -> Vec<f32> {
     let raw: Vec<f32> = (0..dimensions).map(|_| rng.below(2001) as f32 / 1000.0 - 1.0).collect();
     let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     raw.into_iter().map(|x| x / length).collect()
-}
-
-fn encode_base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for i in 0..4 {
-            let digit = ALPHABET[((word >> (18 - 6 * i)) & 63) as usize];
-            out.push(if i <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    out
 }
 
 /// Its body: ready pieces, with a pause before each where the model is slow.

@@ -1,4 +1,5 @@
-//! The body of an answer to the app: nothing, bytes, or a stream that is polled and never spawned.
+//! The body of an answer to the app, or of a request to a provider: nothing, bytes, or a stream that is polled and never
+//! spawned.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,10 +8,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::io::Tunnel;
+
 /// A streamed body, boxed once for each stream.
 pub type BoxStream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Cut> + Send>>;
 
-/// The body of an answer.
+/// The body of an answer or a request.
 pub enum Body {
     /// Nothing, or nothing more.
     Empty,
@@ -18,6 +21,8 @@ pub enum Body {
     Full(Bytes),
     /// Pieces, as they come.
     Stream(BoxStream),
+    /// Of an answer `101 Switching Protocols` only: the connection itself, from now on.
+    Tunnel(Tunnel),
 }
 
 /// The body cannot be completed, and saying so in the dialect was not possible: the connection is cut.
@@ -26,7 +31,7 @@ pub struct Cut;
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer was cut")
+        f.write_str("the body was cut")
     }
 }
 
@@ -38,7 +43,7 @@ impl http_body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut *self {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             Self::Full(_) => match std::mem::replace(&mut *self, Self::Empty) {
                 Self::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 _ => Poll::Ready(None),
@@ -49,7 +54,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Tunnel(_) => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Stream(stream) => stream.is_end_stream(),
         }
@@ -57,7 +62,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Tunnel(_) => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => stream.size_hint(),
         }

@@ -6,6 +6,7 @@ pub mod drain;
 pub mod eventstream;
 pub mod fault;
 pub mod framing;
+pub mod io;
 pub mod json;
 pub mod json_array;
 pub mod rng;

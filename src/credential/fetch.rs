@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body::Body as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Token;
 use super::kept::Fetched;
+use crate::base::body::Body;
 use crate::base::json::Raw;
 use crate::base::{FaultKind, Secret};
 use crate::config::Site;
-use crate::upstream::{SendError, Upstream};
+use crate::upstream::{AnswerBody, SendError, Upstream};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// No token is larger than a head.
@@ -101,7 +102,7 @@ impl<'a> Ask<'a> {
         let query = self.site.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
         let path = format!("{}{}", self.site.path_prefix, self.path);
         let path = if path.is_empty() { "/" } else { &path };
-        let mut request = Request::new(Full::new(self.body));
+        let mut request = Request::new(Body::Full(self.body));
         *request.method_mut() = self.method;
         *request.uri_mut() = format!("{path}{query}").parse().map_err(|error| Failure::unreadable(format!("{host}: {error}")))?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
@@ -109,8 +110,8 @@ impl<'a> Ask<'a> {
         let unreachable = |SendError { cause, .. }| Failure::new(FaultKind::Unreachable, format!("{host} cannot be reached: {cause}"));
         let answer = upstream.send(self.site, CONNECT_TIMEOUT, request).await.map_err(unreachable)?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| Failure::unreadable(format!("the answer of {host} broke off: {error}")))?.to_bytes();
+        let body =
+            read(answer.into_body()).await.map_err(|cause| Failure::unreadable(format!("the answer of {host} broke off: {cause}")))?;
         if status.is_success() {
             return Ok(body);
         }
@@ -118,6 +119,19 @@ impl<'a> Ask<'a> {
         let told = if told.is_empty() { String::new() } else { format!(": {told}") };
         Err(Failure::new(kind(status), format!("{host} answered {}{told}", status.as_u16())))
     }
+}
+
+/// A whole answer, within its bound.
+async fn read(mut body: AnswerBody) -> Result<Bytes, String> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(piece) = frame.map_err(|error| error.to_string())?.into_data() else { continue };
+        if whole.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(format!("more than {ANSWER_BYTES_MAX} bytes"));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
 }
 
 /// RFC 3986's unreserved characters stay.

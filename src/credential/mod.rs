@@ -15,11 +15,10 @@ mod sigv4;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Request};
-use http_body_util::Full;
 
+use crate::base::body::Body;
 use crate::base::clock::{self, WallClock};
 use crate::base::{Fault, Retry, Secret};
 use crate::config::{Aws, AwsKey, AwsKeys, Credential, Google, Place, Provider};
@@ -59,7 +58,7 @@ impl Credentials {
         &self,
         upstream: &Arc<Upstream>,
         provider: &Provider,
-        request: &mut Request<Full<Bytes>>,
+        request: &mut Request<Body>,
         body: &[u8],
     ) -> Result<Option<Secret>, Fault> {
         match &provider.credential {
@@ -102,7 +101,7 @@ impl Credentials {
 
     fn sign(
         &self,
-        request: &mut Request<Full<Bytes>>,
+        request: &mut Request<Body>,
         body: &[u8],
         provider: &Provider,
         aws: &Aws,
@@ -153,7 +152,7 @@ async fn fetch(upstream: Arc<Upstream>, credential: Credential, wall: Arc<dyn Wa
 }
 
 /// Names the project that pays, unless the configuration does.
-fn charge(request: &mut Request<Full<Bytes>>, google: &Google) {
+fn charge(request: &mut Request<Body>, google: &Google) {
     const PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
     if let Some(project) = &google.quota_project
         && !request.headers().contains_key(PROJECT)

@@ -5,13 +5,12 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Request};
-use http_body_util::Full;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ring::{digest, hmac};
 
+use crate::base::body::Body;
 use crate::config::AwsKey;
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
@@ -28,7 +27,7 @@ const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
 /// # Errors
 /// The session token cannot stand in a header.
 pub(super) fn sign(
-    request: &mut Request<Full<Bytes>>,
+    request: &mut Request<Body>,
     body: &[u8],
     host: HeaderValue,
     key: &AwsKey,

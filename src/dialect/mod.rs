@@ -5,6 +5,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod embed;
 pub mod gemini;
 mod notes;
 mod openai;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 
+pub use embed::{EmbedCall, EmbedReply, EmbeddingsCodec};
 pub use notes::{Losses, Notes, ToolNames};
 
 use crate::base::Fault;
@@ -131,6 +133,11 @@ pub trait Codec: Sync {
     /// Writes the answer to a question for the number of input tokens; `false` where the dialect has no such question.
     fn encode_token_count(&self, _tokens: u64, _out: &mut Vec<u8>) -> bool {
         false
+    }
+
+    /// How it speaks of embeddings, where it does.
+    fn embeddings(&self) -> Option<&'static dyn EmbeddingsCodec> {
+        None
     }
 
     /// A reader of one streamed answer.

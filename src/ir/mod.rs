@@ -5,6 +5,7 @@
 //! to the dialect it came from.
 
 mod answer;
+mod embed;
 mod event;
 pub mod proof;
 mod request;
@@ -12,6 +13,7 @@ mod schema;
 mod text;
 
 pub use answer::{Answer, Finish, FinishReason, Usage};
+pub use embed::{EmbedContent, EmbedInput, EmbedNames, EmbedRequest, EmbedTask, Embeddings, Encoding, INPUTS_MAX, Vector};
 pub use event::{Delta, Event, Fold, PartStart, unfold};
 pub use request::{
     CacheMark, CacheTtl, Citations, Effort, Extension, MaxTokensName, Media, MediaKind, Message, ModelTraits, OutputFormat, Part,
@@ -62,6 +64,8 @@ pub enum Operation {
     CountTokens,
     /// Which models there are.
     Models,
+    /// Whatever the path means to its provider: forwarded unread.
+    Opaque,
 }
 
 impl Operation {
@@ -72,6 +76,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::CountTokens => "count_tokens",
             Self::Models => "models",
+            Self::Opaque => "opaque",
         }
     }
 }

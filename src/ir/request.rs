@@ -66,7 +66,19 @@ pub struct Extension<'a> {
 impl Extension<'_> {
     /// Whether it says how the provider served an answer, not what the model said: leaving it out is no loss to name.
     pub fn tells_only_of_serving(&self) -> bool {
-        matches!(&*self.name, "system_fingerprint" | "service_tier" | "inference_geo" | "object" | "provider" | "timings" | "x_groq")
+        const NAMES: [&str; 10] = [
+            "system_fingerprint",
+            "service_tier",
+            "inference_geo",
+            "object",
+            "provider",
+            "timings",
+            "x_groq",
+            "metrics",
+            "performanceConfig",
+            "serviceTier",
+        ];
+        NAMES.contains(&&*self.name)
     }
 }
 

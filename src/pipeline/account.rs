@@ -48,7 +48,9 @@ impl Account {
         let record = &mut self.record;
         let produced = record.output_bytes > 0 || record.first_token.is_some();
         let whole = matches!(ending, Ending::Complete);
-        if record.target.is_none() || record.attempts == 0 || (!produced && !whole) {
+        // Bytes of what was not read say nothing of tokens.
+        let unread = record.operation == Some(crate::ir::Operation::Opaque);
+        if unread || record.target.is_none() || record.attempts == 0 || (!produced && !whole) {
             return;
         }
         if record.usage.input_tokens.is_none() && record.request_bytes > 0 {

@@ -12,15 +12,17 @@ use http::{Response, StatusCode};
 use super::account::Account;
 use super::answer::{self, Refusal};
 use super::ingress::Call;
+use super::opaque::{Passage, Socket};
 use super::outbound::{self, Prepared};
 use super::passing::Mode;
 use super::relay::{Parts, Patience, Relay};
 use super::snapshot::{Route, RouteTarget};
+use super::tries::Tries;
 use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
 use crate::base::framing::Framing;
-use crate::base::{Fault, FaultKind, Retry, Secret};
-use crate::config::{Place, Target, Timeouts};
+use crate::base::{Fault, FaultKind, Secret};
+use crate::config::{Place, Provider, Target, Timeouts};
 use crate::dialect::{Losses, Reply, codec};
 use crate::echo;
 use crate::ir::Operation;
@@ -28,13 +30,7 @@ use crate::telemetry::Record;
 use crate::upstream::{AnswerBody, SendError, SendErrorKind};
 
 /// A provider's error body is read up to this.
-const ERROR_BYTES_MAX: usize = 1 << 20;
-/// A wait that a provider asks for and that is longer than this is the app's to decide: it is told.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Exponential backoff before the same target is asked again, with full jitter.
-/// Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(4);
+pub(super) const ERROR_BYTES_MAX: usize = 1 << 20;
 /// Answers up to this leave with the next write; larger ones hold their memory until the app has read them.
 const SMALL_BYTES: usize = 64 << 10;
 /// No bound between two pieces; another one holds.
@@ -58,6 +54,10 @@ pub(super) enum Content {
     Whole(Bytes, Option<Hold>),
     /// Primed, to be committed.
     Stream(Box<Relay>),
+    /// Forwarded unread, to be committed.
+    Passage(Box<Passage>),
+    /// A WebSocket, to be committed.
+    Socket(Box<Socket>),
 }
 
 /// Asks the route's targets in order until one answers.
@@ -69,12 +69,10 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
     let meters = &line.shared.stores.sinks.meters;
     let total = call.timeout.map_or(route.model.timeout.total, |asked| asked.min(route.model.timeout.total));
     let deadline = account.record.started + total;
-    let mut rng = line.shared.env.rng.fork();
-    let mut ruled_out = vec![false; targets.len()];
-    let mut ready_at: Vec<Option<Instant>> = vec![None; targets.len()];
-    let mut index = 0;
+    let mut tries = Tries::new(targets.len(), route.model.retry.attempts, deadline, line.shared.env.rng.fork());
     loop {
         account.record.attempts += 1;
+        let index = tries.index;
         let names = &route.targets[index];
         account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
         account.target = Some(names.header.clone());
@@ -96,32 +94,12 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
                 refusal
             }
         };
-        let fault = &refusal.fault;
-        meters.attempt(&names.meters, fault.kind.label());
-        match fault.retry {
-            Retry::Never => return Err(refusal),
-            Retry::OtherTarget => ruled_out[index] = !fault.kind.may_pass(),
+        meters.attempt(&names.meters, refusal.fault.kind.label());
+        match tries.next(&refusal.fault) {
+            None => return Err(refusal),
+            Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
+            Some(_) => {}
         }
-        let tries = account.record.attempts;
-        if tries >= route.model.retry.attempts {
-            return Err(refusal);
-        }
-        let round = tries / u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
-        let backoff = BACKOFF_FIRST.saturating_mul(1 << round.min(8)).min(BACKOFF_MAX);
-        let backoff = Duration::from_millis(rng.below(u64::try_from(backoff.as_millis()).unwrap_or(0)));
-        let now = clock::now();
-        ready_at[index] = Some(now + fault.retry_after.unwrap_or(backoff));
-        // In order, from the one after: a target that was not asked yet is ready at once.
-        let next = (1..=targets.len()).map(|step| (index + step) % targets.len()).filter(|i| !ruled_out[*i]).min_by_key(|i| ready_at[*i]);
-        let Some(next) = next else { return Err(refusal) };
-        let wait = ready_at[next].map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        if wait > WAIT_MAX || now + wait >= deadline {
-            return Err(refusal);
-        }
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        index = next;
     }
 }
 
@@ -190,7 +168,7 @@ async fn ask(
             let mut request = outbound::request(call, target, prepared)?;
             let credentials = &line.shared.credentials;
             *sent = credentials.authorize(&line.upstream, &target.provider, &mut request, &prepared.body).await?;
-            line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, target))?
+            line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, &target.provider))?
         }
     };
     let (head, body) = response.into_parts();
@@ -207,7 +185,7 @@ async fn ask(
     // A JSON array is told from one answer by what was asked for only.
     let is_stream = prepared.framing.fits(content_type) && (call.stream || prepared.framing != Framing::JsonArray);
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(unlike(target, "a compressed answer that was not asked for").into());
+        return Err(unlike(&target.provider, "a compressed answer that was not asked for").into());
     }
     match (call.stream, is_stream) {
         (true, true) => Ok(Answered { headers: head.headers, body: AnsweredBody::Stream(body) }),
@@ -215,9 +193,9 @@ async fn ask(
             // An error under status 200, or a page of something else.
             let body = answer::collect(body, ERROR_BYTES_MAX, Some(timeout.idle), &mut hold).await?;
             let told = codec(prepared.dialect).decode_answer(&body).err().filter(|fault| fault.kind != FaultKind::UpstreamProtocol);
-            Err(told.unwrap_or_else(|| unlike(target, &format!("`{content_type}` where an event stream was asked for"))).into())
+            Err(told.unwrap_or_else(|| unlike(&target.provider, &format!("`{content_type}` where an event stream was asked for"))).into())
         }
-        (false, true) => Err(unlike(target, "an event stream where one answer was asked for").into()),
+        (false, true) => Err(unlike(&target.provider, "an event stream where one answer was asked for").into()),
         (false, false) => {
             // Some hosts send the head at once and then think: only the deadline bounds a whole answer.
             let body = answer::collect(body, bounds.answer_bytes_max, NO_IDLE, &mut hold).await?;
@@ -226,12 +204,14 @@ async fn ask(
     }
 }
 
-fn unlike(target: &Target, what: &str) -> Fault {
-    let text = format!("{} answered with {what}.", target.provider.name);
+/// A provider's answer is not what it should be.
+pub(super) fn unlike(provider: &Provider, what: &str) -> Fault {
+    let text = format!("{} answered with {what}.", provider.name);
     Fault::upstream(FaultKind::UpstreamProtocol, text)
 }
 
-fn not_sent(error: &SendError, target: &Target) -> Refusal {
+/// Why a provider gave no answer.
+pub(super) fn not_sent(error: &SendError, provider: &Provider) -> Fault {
     let (kind, text) = match error.kind {
         SendErrorKind::ConnectTimeout => (FaultKind::Unreachable, "cannot be reached: no connection in time"),
         SendErrorKind::Dns => (FaultKind::Unreachable, "cannot be reached: its name has no address"),
@@ -240,8 +220,8 @@ fn not_sent(error: &SendError, target: &Target) -> Refusal {
         SendErrorKind::Connection => (FaultKind::UpstreamFailed, "closed the connection without an answer"),
         SendErrorKind::Protocol => (FaultKind::UpstreamProtocol, "answered with something that is not HTTP"),
     };
-    let text = format!("{} {text}.", target.provider.name);
-    Fault::upstream(kind, text).cause(&error.cause).into()
+    let text = format!("{} {text}.", provider.name);
+    Fault::upstream(kind, text).cause(&error.cause)
 }
 
 /// Judges a good head's content, and turns it into the caller's dialect where that is another.
@@ -278,7 +258,8 @@ async fn understand(
                 record.finish = observed.finish;
                 record.output_bytes = body.len() as u64;
             } else {
-                crate::base::json::Raw::parse(&body).map_err(|error| unlike(target, &format!("a body that is not JSON: {error}")))?;
+                crate::base::json::Raw::parse(&body)
+                    .map_err(|error| unlike(&target.provider, &format!("a body that is not JSON: {error}")))?;
             }
             answer::keep_answer_headers(&mut headers);
             Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(body, Some(hold)), losses: notes.losses })
@@ -342,6 +323,7 @@ impl Good {
     /// The app's answer; the account closes with its body.
     pub(super) fn respond(self, mut account: Account, line: &Pipeline) -> Response<crate::base::body::Body> {
         use crate::base::body::Body;
+        let streams = &line.shared.stores.streams;
         let body = match self.content {
             Content::Whole(bytes, hold) => {
                 account.close(&crate::telemetry::Ending::Complete);
@@ -350,7 +332,12 @@ impl Good {
                     _ => bytes,
                 })
             }
-            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, &line.shared.stores.streams))),
+            Content::Stream(relay) => Body::Stream(Box::pin(relay.commit(account, streams))),
+            Content::Passage(passage) => Body::Stream(Box::pin(passage.commit(account, streams))),
+            Content::Socket(socket) => {
+                let socket = socket.commit(account, streams);
+                Body::Tunnel(Box::new(move |early, app| Box::pin(socket.run(early, app))))
+            }
         };
         answer::respond(self.status, self.headers, body)
     }

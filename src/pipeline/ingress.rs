@@ -10,6 +10,7 @@ use http::request::Parts;
 use http_body::Body;
 
 use super::held::Hold;
+use super::opaque::{Asked, names_method};
 use crate::base::framing::Framing;
 use crate::base::json::{Envelope, Raw};
 use crate::base::{Fault, FaultKind};
@@ -69,18 +70,27 @@ pub(super) struct Call {
 /// No such path, or not by this method.
 pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Fault> {
     let path = head.uri.path();
-    let Some((endpoint, method)) = known(head) else {
-        let text = format!(
-            "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, \
-             /v1/messages/count_tokens, /v1beta/models/MODEL:generateContent, /model/ID/converse and GET /v1/models."
-        );
-        return Err(Fault::caller(FaultKind::NotFound, text));
-    };
-    if head.method != method {
-        let text = format!("{path} is asked with {method}, not {}.", head.method);
-        return Err(Fault::caller(FaultKind::MethodNotAllowed, text));
+    let unread = || Asked::of(head).map(|asked| Endpoint::new(asked.dialect, Operation::Opaque));
+    let known = if path.starts_with("/providers/") { None } else { known(head) };
+    match known {
+        Some((endpoint, method)) if head.method == method => Ok(endpoint),
+        // A model's method that this version does not know.
+        Some(_) if head.method == Method::POST && names_method(path) => unread().ok_or_else(|| no_endpoint(path)),
+        Some((_, method)) => {
+            let text = format!("{path} is asked with {method}, not {}.", head.method);
+            Err(Fault::caller(FaultKind::MethodNotAllowed, text))
+        }
+        None => unread().ok_or_else(|| no_endpoint(path)),
     }
-    Ok(endpoint)
+}
+
+fn no_endpoint(path: &str) -> Fault {
+    let text = format!(
+        "There is no endpoint {path}. This version serves POST /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, \
+         /v1/messages/count_tokens, /v1beta/models/MODEL:generateContent, /model/ID/converse and GET /v1/models; it forwards any other \
+         path under /v1 and /v1beta to the provider whose API it is, and /providers/NAME/… to that provider."
+    );
+    Fault::caller(FaultKind::NotFound, text)
 }
 
 /// The method that a path is asked with, for the `Allow` of a refusal.
@@ -196,7 +206,7 @@ where
 }
 
 /// The query without Google's `key`, which is a credential. `None` where nothing is left.
-fn without_key(query: &str) -> Option<String> {
+pub(super) fn without_key(query: &str) -> Option<String> {
     let kept: Vec<_> = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("key=")).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
 }
@@ -213,7 +223,8 @@ fn asks_usage(options: Option<Raw<'_>>) -> Result<bool, Fault> {
     }
 }
 
-fn check_content(headers: &HeaderMap) -> Result<(), Fault> {
+/// Refuses a body that would have to be unpacked to be read.
+pub(super) fn check_content(headers: &HeaderMap) -> Result<(), Fault> {
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
         && encoding.as_bytes() != b"identity"
     {
@@ -223,7 +234,8 @@ fn check_content(headers: &HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
-fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
+/// The caller's own deadline.
+pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
     let Some(value) = headers.get("x-outrider-timeout") else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(|text| match text.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
@@ -235,7 +247,8 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
     }
 }
 
-async fn read_body<B>(mut body: B, bounds: &Bounds, hold: &mut Hold) -> Result<Bytes, Fault>
+/// Reads a whole body, within its bound and in time.
+pub(super) async fn read_body<B>(mut body: B, bounds: &Bounds, hold: &mut Hold) -> Result<Bytes, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
@@ -273,7 +286,8 @@ where
     Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
 }
 
-async fn next_chunk<B>(body: &mut B, bounds: &Bounds) -> Result<Option<Bytes>, Fault>
+/// The next piece of a body; `None` at its end.
+pub(super) async fn next_chunk<B>(body: &mut B, bounds: &Bounds) -> Result<Option<Bytes>, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
@@ -289,10 +303,7 @@ where
             .await
             {
                 Ok(frame) => frame,
-                Err(_) => {
-                    let text = format!("The request body stalled for {}.", humantime::format_duration(bounds.body_idle_timeout));
-                    return Err(Fault::caller(FaultKind::Timeout, text));
-                }
+                Err(_) => return Err(body_stalled(bounds.body_idle_timeout)),
             },
         };
         match frame {
@@ -307,8 +318,13 @@ where
     }
 }
 
+/// The app stopped sending.
+pub(super) fn body_stalled(idle: Duration) -> Fault {
+    Fault::caller(FaultKind::Timeout, format!("The request body stalled for {}.", humantime::format_duration(idle)))
+}
+
 /// What a broken body means: the edge's own words are in the chain of causes, where it was the edge that broke it.
-fn body_fault(error: &(dyn std::error::Error + 'static)) -> Fault {
+pub(super) fn body_fault(error: &(dyn std::error::Error + 'static)) -> Fault {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(told) = cause.downcast_ref::<std::io::Error>() {
@@ -368,7 +384,7 @@ pub(super) fn kind_name(value: Raw<'_>) -> &'static str {
 
 /// Leaves only what may go to a provider: no credentials, no cookies, nothing that belongs to this hop or names this
 /// machine, none of our own.
-fn keep_forwardable(headers: &mut HeaderMap) {
+pub(super) fn keep_forwardable(headers: &mut HeaderMap) {
     // Almost always it names nothing, or only what is removed anyway.
     let named_by_connection: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)

@@ -7,10 +7,12 @@ mod held;
 mod ingress;
 mod layout;
 mod models;
+mod opaque;
 mod outbound;
 mod passing;
 mod relay;
 mod snapshot;
+mod tries;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,7 +73,7 @@ impl Pipeline {
     /// Answers one request. Dropping the future means that the app went away: everything under way for it is dropped too.
     pub async fn serve<B>(&self, inbound: Request<B>) -> Response<Body>
     where
-        B: HttpBody<Data = Bytes> + Unpin,
+        B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
         B::Error: std::error::Error + 'static,
     {
         let (head, body) = inbound.into_parts();
@@ -85,15 +87,24 @@ impl Pipeline {
             Err(fault) => {
                 let allow = (fault.kind == FaultKind::MethodNotAllowed).then(|| ingress::allowed(&head)).flatten();
                 let mut response = self.refused(fault.into(), ingress::likely_dialect(&head), account, &snapshot);
+                if allow.is_some() && opaque::is_handshake(&head) {
+                    *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+                    response.headers_mut().extend([opaque::UPGRADE_REQUIRED]);
+                }
                 response.headers_mut().extend(allow.map(|method| (http::header::ALLOW, method)));
                 return response;
             }
         };
         account.record.operation = Some(endpoint.operation);
         account.record.dialect = Some(endpoint.dialect);
-        let dialect = endpoint.dialect;
+        let mut dialect = endpoint.dialect;
         let exchanged = match endpoint.operation {
             Operation::Models => Box::pin(models::list(self, &snapshot, dialect, &head)).await.map_err(Refusal::from),
+            Operation::Opaque => {
+                dialect = opaque::dialect(&snapshot, &head).unwrap_or(dialect);
+                account.record.dialect = Some(dialect);
+                Box::pin(opaque::forward(self, &snapshot, dialect, head, body, &mut account)).await
+            }
             _ => self.exchange(endpoint, head, body, &snapshot, &mut account).await,
         };
         match exchanged {

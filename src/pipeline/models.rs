@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
 
 use form::Told;
 
@@ -21,6 +20,7 @@ use super::attempt::{Content, Good};
 use super::ingress::Call;
 use super::snapshot::{Route, Snapshot};
 use super::{Pipeline, answer, layout, outbound};
+use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
 use crate::base::json::{self, Raw};
 use crate::base::{Fault, FaultKind};
@@ -144,7 +144,7 @@ async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>,
     let usual = codec.path(Operation::Models, "", false);
     let path = layout::laid_out(&provider.layout, usual, codec.dialect(), Operation::Models, "", false);
     let Some(path) = path else { return Ok(Arc::from([])) };
-    let mut request = Request::new(Full::new(Bytes::new()));
+    let mut request = Request::new(Body::Empty);
     *request.method_mut() = Method::GET;
     *request.uri_mut() = outbound::target_uri(site, &path, page(codec.dialect()))?;
     let headers = request.headers_mut();

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
-use http_body_util::Full;
 
 use super::ingress::Call;
 use super::layout;
+use crate::base::body::Body;
 use crate::base::framing::Framing;
 use crate::base::json::{self, Envelope, Patch, Raw};
 use crate::base::{Fault, FaultKind, Origin};
@@ -130,7 +130,7 @@ fn ask_for_usage(call: &Call) -> Patch {
 ///
 /// # Errors
 /// The operation has no path in the target's dialect.
-pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Full<Bytes>>, Fault> {
+pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Body>, Fault> {
     let codec = codec(prepared.dialect);
     let Some(path) = layout::path(target, prepared.dialect, call.endpoint.operation, call.stream) else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
@@ -161,7 +161,7 @@ pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Resu
     for (name, value) in &target.provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    let mut request = Request::new(Full::new(prepared.body.clone()));
+    let mut request = Request::new(Body::Full(prepared.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::held::Held;
 use super::models::Listings;
 use crate::base::Fault;
-use crate::config::{Bounds, Model, Policy};
+use crate::config::{Bounds, Model, Policy, Provider};
 use crate::telemetry::{ExchangeMeters, Meters, Sinks};
 
 /// How many model names are kept resolved. Names beyond are resolved anew each time.
@@ -35,6 +35,7 @@ pub struct Route {
 }
 
 /// What the pipeline keeps ready for one target.
+#[derive(Clone)]
 pub struct RouteTarget {
     /// `provider/model`.
     pub label: Arc<str>,
@@ -72,13 +73,24 @@ impl Route {
     fn new(model: Arc<Model>, meters: &Meters) -> Self {
         let targets = model.targets.iter().map(|target| {
             let label = format!("{}/{}", target.provider.name, target.model);
-            RouteTarget {
-                header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("unprintable")),
-                label: label.into(),
-                meters: Arc::new(meters.target(&model.name, &target.provider.name, &target.provider.kind)),
-            }
+            RouteTarget::new(label, &model.name, &target.provider, meters)
         });
         Self { targets: targets.collect(), name: model.name.as_str().into(), model }
+    }
+}
+
+impl RouteTarget {
+    fn new(label: String, model: &str, provider: &Provider, meters: &Meters) -> Self {
+        Self {
+            header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("unprintable")),
+            label: label.into(),
+            meters: Arc::new(meters.target(model, &provider.name, &provider.kind)),
+        }
+    }
+
+    /// A provider that is asked without a model.
+    pub(super) fn of_provider(provider: &Provider, meters: &Meters) -> Self {
+        Self::new(provider.name.clone(), "", provider, meters)
     }
 }
 

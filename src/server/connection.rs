@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::exchange::{Exchanges, caught};
 use super::framing::Ledger;
+use super::handover::Handover;
 use super::io::{Patience, Stream, Wire};
 use super::{EdgeRules, Service};
 use crate::base::drain::{DrainState, DrainWatch};
@@ -84,14 +85,18 @@ impl<S: Service> Protocol<S> {
         let ledger = Arc::new(Ledger::default());
         let mut wire = Wire::new(stream, Arc::clone(&ledger), self.head_bytes_max, self.patience);
         let Some(is_http2) = sniff(&mut wire, &mut drain).await else { return };
-        let exchanges = Exchanges { service, rules, ledger };
+        let handover = Arc::new(Handover::default());
+        let exchanges = Exchanges { service, rules, ledger, handover: Arc::clone(&handover) };
         if is_http2 {
             let connection = Box::pin(self.http2.serve_connection(TokioIo::new(wire), exchanges));
             finish(connection, http2::Connection::graceful_shutdown, drain).await;
             return;
         }
-        let connection = pin!(self.http1.serve_connection(TokioIo::new(wire), exchanges));
-        finish(connection, http1::Connection::graceful_shutdown, drain).await;
+        {
+            let connection = pin!(self.http1.serve_connection(TokioIo::new(wire), exchanges).with_upgrades());
+            finish(connection, http1::UpgradeableConnection::graceful_shutdown, drain).await;
+        }
+        handover.run().await;
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderValue, ORIGIN, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderName, Method, Version};
 
@@ -19,6 +19,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub struct EdgeRules {
     hosts: Hosts,
     origins: Vec<HeaderValue>,
+    /// Whether a WebSocket may be asked for, on the paths that know one.
+    websockets: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,12 +35,12 @@ enum Hosts {
 impl EdgeRules {
     /// Rules for the app's TCP listener, bound to `local`.
     pub fn for_app(listen: &Listen, local: SocketAddr) -> Self {
-        Self::listed(listen, local.ip(), local.ip().is_unspecified())
+        Self { websockets: true, ..Self::listed(listen, local.ip(), local.ip().is_unspecified()) }
     }
 
     /// Rules for the app's unix socket.
     pub fn for_unix(listen: &Listen) -> Self {
-        Self { hosts: Hosts::Any, origins: header_values(&listen.origins) }
+        Self { hosts: Hosts::Any, origins: header_values(&listen.origins), websockets: true }
     }
 
     /// Rules for the admin listener, bound to `local`: probes and scrapers come with any address as `Host`.
@@ -48,7 +50,7 @@ impl EdgeRules {
 
     fn listed(listen: &Listen, address: IpAddr, any_address: bool) -> Self {
         let names = listen.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { hosts: Hosts::Listed { names, address, any_address }, origins: header_values(&listen.origins) }
+        Self { hosts: Hosts::Listed { names, address, any_address }, origins: header_values(&listen.origins), websockets: false }
     }
 
     /// Judges a request by its head.
@@ -59,9 +61,31 @@ impl EdgeRules {
     pub fn check(&self, parts: &Parts) -> Result<(), Fault> {
         check_method(parts)?;
         check_target(parts)?;
-        check_upgrade(parts)?;
+        self.check_upgrade(parts)?;
         self.check_host(parts)?;
         self.check_page(parts)
+    }
+
+    /// An offer of HTTP/2 (`Upgrade: h2c`, which Java's HttpClient makes with every first request) may be ignored, as
+    /// RFC 9110 §7.8 has it. A WebSocket is asked for by a sound handshake, where one may answer. Whoever asks for another
+    /// protocol would not understand an HTTP answer.
+    fn check_upgrade(&self, parts: &Parts) -> Result<(), Fault> {
+        let h2c = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"h2c");
+        if parts.headers.get_all(UPGRADE).iter().all(h2c) {
+            return Ok(());
+        }
+        if !self.websockets || !may_be_websocket(parts.uri.path()) {
+            return Err(Fault::bad_request(
+                "Upgrade is refused: this server speaks HTTP/1.1 and HTTP/2, and WebSocket on /v1/realtime and /providers/NAME/ only.",
+            ));
+        }
+        if !is_handshake(parts) {
+            return Err(Fault::bad_request(
+                "a WebSocket is asked for by a GET of HTTP/1.1 without a body, with `Connection: Upgrade`, `Upgrade: websocket` and \
+                 `Sec-WebSocket-Key`, each once.",
+            ));
+        }
+        Ok(())
     }
 
     fn check_host(&self, parts: &Parts) -> Result<(), Fault> {
@@ -122,14 +146,30 @@ fn check_target(parts: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
-/// An offer of HTTP/2 (`Upgrade: h2c`, which Java's HttpClient makes with every first request) may be ignored, as RFC 9110
-/// §7.8 has it. Whoever asks for another protocol would not understand an HTTP answer.
-fn check_upgrade(parts: &Parts) -> Result<(), Fault> {
-    let h2c = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"h2c");
-    if parts.headers.get_all(UPGRADE).iter().all(h2c) {
-        return Ok(());
-    }
-    Err(Fault::bad_request("Upgrade is refused: this server speaks HTTP/1.1 and HTTP/2, and no WebSocket."))
+/// The paths on which a WebSocket is answered: forwarded, or refused with a status that its clients expect.
+fn may_be_websocket(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    let short = path.strip_prefix("/v1").unwrap_or(path);
+    short == "/responses" || short == "/realtime" || short.starts_with("/realtime/") || path.starts_with("/providers/")
+}
+
+/// A handshake by RFC 6455 §4.1, and nothing besides that could be taken for another message.
+fn is_handshake(parts: &Parts) -> bool {
+    let once = |name: &HeaderName| {
+        let mut values = parts.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())
+    };
+    let websocket = once(&UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let names_upgrade =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
+    let without_body =
+        parts.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "0") && !parts.headers.contains_key(TRANSFER_ENCODING);
+    parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && websocket
+        && once(&CONNECTION).is_some_and(names_upgrade)
+        && once(&SEC_WEBSOCKET_KEY).is_some()
+        && without_body
 }
 
 /// The one `Host`, or `:authority` with a `Host` that says the same or nothing.

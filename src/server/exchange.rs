@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use super::Service;
 use super::edge::EdgeRules;
 use super::framing::{Flaw, Ledger};
+use super::handover::Handover;
 use crate::base::Fault;
 use crate::base::body::{Body, Cut};
 
@@ -26,6 +27,7 @@ pub(super) struct Exchanges<S> {
     pub(super) service: S,
     pub(super) rules: Arc<EdgeRules>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) handover: Arc<Handover>,
 }
 
 impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
@@ -34,7 +36,9 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
     // Boxed, so that a connection which only waits does not carry the room of a whole exchange.
     type Future = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        // Nothing but a client's wish for another protocol makes hyper put something there.
+        let upgrade = (!request.extensions().is_empty()).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let presence = Presence::new(&self.ledger);
         if let Err(fault) = self.judge(&parts) {
@@ -45,6 +49,7 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
             return Box::pin(std::future::ready(Ok(response.map(|body| Tracked { body, _presence: presence }))));
         }
         let service = self.service.clone();
+        let handover = upgrade.map(|upgrade| (upgrade, Arc::clone(&self.handover)));
         Box::pin(async move {
             let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
             let served = caught(async { service.serve(Request::from_parts(parts, body)).await }).await;
@@ -52,7 +57,15 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
                 service.panicked();
                 service.refuse(&bare_head(method, uri, version), Fault::internal(panic_text(&*panic)))
             });
-            Ok(response.map(|body| Tracked { body, _presence: presence }))
+            Ok(response.map(|mut body| {
+                if let Body::Tunnel(_) = body
+                    && let Some((upgrade, handover)) = handover
+                    && let Body::Tunnel(tunnel) = std::mem::replace(&mut body, Body::Empty)
+                {
+                    handover.offer(upgrade, tunnel);
+                }
+                Tracked { body, _presence: presence }
+            }))
         })
     }
 }

@@ -77,6 +77,11 @@ impl Wire {
         }
     }
 
+    /// The bare socket, once the connection speaks something else than HTTP.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Reads just enough to tell HTTP/2 (true) from HTTP/1.1 (false). Until then a connection costs no buffers.
     pub(super) fn poll_sniff(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while self.prefix_len < H2_PREFACE.len() {

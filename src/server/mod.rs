@@ -9,6 +9,7 @@ pub mod edge;
 mod exchange;
 mod framing;
 mod gate;
+mod handover;
 mod io;
 mod openmetrics;
 mod shed;

@@ -110,6 +110,8 @@ pub struct Record {
     pub finish: Option<FinishReason>,
     /// Bytes of the request's body.
     pub request_bytes: u64,
+    /// Bytes of the answer, where it was forwarded unread.
+    pub response_bytes: u64,
     /// Members lost in translation.
     pub losses: usize,
 }
@@ -135,6 +137,7 @@ impl Record {
             estimated: false,
             finish: None,
             request_bytes: 0,
+            response_bytes: 0,
             losses: 0,
         }
     }
@@ -221,6 +224,7 @@ impl Record {
                     estimated = self.estimated.then_some(true),
                     finish = self.finish.map(FinishReason::label),
                     request_bytes = self.request_bytes,
+                    response_bytes = (self.response_bytes > 0).then_some(self.response_bytes),
                     losses = (self.losses > 0).then_some(self.losses as u64),
                     error_origin = fault.map(|f| f.origin.label()),
                     error_status = fault.and_then(|f| f.status).map(u64::from),

@@ -25,7 +25,8 @@ enum Inner {
 struct Lease {
     sender: Http1,
     site: u64,
-    pool: Arc<Pool>,
+    /// Where the connection goes afterwards; `None`: it is closed.
+    pool: Option<Arc<Pool>>,
 }
 
 /// The answer broke off.
@@ -41,7 +42,7 @@ impl std::fmt::Display for BodyError {
 impl std::error::Error for BodyError {}
 
 impl AnswerBody {
-    pub(super) fn http1(body: Incoming, sender: Http1, site: u64, pool: Arc<Pool>) -> Self {
+    pub(super) fn http1(body: Incoming, sender: Http1, site: u64, pool: Option<Arc<Pool>>) -> Self {
         let mut this = Self { inner: Inner::Http(body), lease: Some(Box::new(Lease { sender, site, pool })) };
         this.give_back_at_end();
         this
@@ -67,8 +68,10 @@ impl AnswerBody {
     }
 
     fn give_back(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.pool.keep(lease.site, lease.sender);
+        if let Some(lease) = self.lease.take()
+            && let Some(pool) = lease.pool
+        {
+            pool.keep(lease.site, lease.sender);
         }
     }
 }

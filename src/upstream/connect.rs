@@ -10,17 +10,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::pool::{Http1, Http2};
 use super::{SendErrorKind, causes};
+use crate::base::io::Io;
 use crate::config::{HttpVersion, Site};
-
-/// A byte stream to a provider.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Opens byte streams without TLS: the test world's way to its providers.
 pub trait Dial: Send + Sync {
@@ -133,6 +129,14 @@ pub(super) async fn handshake_http1(io: Stream) -> Result<Http1, hyper::Error> {
     let (sender, connection) =
         hyper::client::conn::http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).handshake(TokioIo::new(io)).await?;
     drive(connection);
+    Ok(sender)
+}
+
+/// A connection for one exchange, whose bytes are the caller's once the provider switches protocols.
+pub(super) async fn handshake_upgrade(io: Stream) -> Result<Http1, hyper::Error> {
+    let (sender, connection) =
+        hyper::client::conn::http1::Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).handshake(TokioIo::new(io)).await?;
+    drive(connection.with_upgrades());
     Ok(sender)
 }
 

@@ -10,15 +10,17 @@ mod pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::Authority;
-use http::{Request, Response, Version};
-use http_body_util::Full;
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 
 pub use body::{AnswerBody, BodyError};
-pub use connect::{Connector, Dial, Dialled, Io, TlsSetup};
+pub use connect::{Connector, Dial, Dialled, TlsSetup};
 
+pub use crate::base::io::Io;
+
+use crate::base::body::Body;
 use crate::config::{HttpVersion, Site};
 use connect::{ConnectError, Connected};
 use pool::{Http1, Pool};
@@ -38,6 +40,14 @@ pub struct SendError {
     pub sent: bool,
     /// The cause chain, for the operator.
     pub cause: String,
+}
+
+/// The answer to a request for another protocol.
+pub enum Switched {
+    /// The provider speaks it now.
+    Tunnel(Response<Box<dyn Io>>),
+    /// It answered something else.
+    Refused(Response<AnswerBody>),
 }
 
 /// What failed on the way.
@@ -82,13 +92,11 @@ impl Upstream {
     ///
     /// # Errors
     /// No answer's head came. A kept connection that was closed under us is replaced without a word, as nothing was sent on it.
-    pub async fn send(
-        &self,
-        site: &Site,
-        connect_timeout: Duration,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<AnswerBody>, SendError> {
+    /// A streamed body is read once: what is left of it when the answer is over is its owner's to stop.
+    pub async fn send(&self, site: &Site, connect_timeout: Duration, request: Request<Body>) -> Result<Response<AnswerBody>, SendError> {
         let mut request = request;
+        // The answer to a streamed body may end before the body does: such a connection is not kept.
+        let keep = !matches!(request.body(), Body::Stream(_));
         loop {
             if let Some(mut sender) = self.pool.http2(site.id) {
                 // The version asked of hyper decides nothing here, but the target must be absolute.
@@ -125,7 +133,7 @@ impl Upstream {
                 return Err(SendError { kind: SendErrorKind::Connection, sent: false, cause: "closed right after connecting".into() });
             }
             match sender.try_send_request(origin_form(request, site)).await {
-                Ok(answer) => return Ok(self.lend(answer, sender, site.id)),
+                Ok(answer) => return Ok(self.lend(answer, sender, site.id, keep)),
                 Err(mut error) => match error.take_message() {
                     Some(back) if reused => request = back,
                     Some(_) => return Err(SendError { sent: false, ..broken(error.error()) }),
@@ -135,21 +143,43 @@ impl Upstream {
         }
     }
 
-    fn lend(&self, answer: Response<Incoming>, sender: Http1, site: u64) -> Response<AnswerBody> {
+    fn lend(&self, answer: Response<Incoming>, sender: Http1, site: u64, keep: bool) -> Response<AnswerBody> {
         let (head, body) = answer.into_parts();
-        let body = AnswerBody::http1(body, sender, site, Arc::clone(&self.pool));
+        let body = AnswerBody::http1(body, sender, site, keep.then(|| Arc::clone(&self.pool)));
         Response::from_parts(head, body)
+    }
+
+    /// Asks for another protocol, over an HTTP/1.1 connection of its own.
+    ///
+    /// # Errors
+    /// No answer's head came.
+    pub async fn switch(&self, site: &Site, connect_timeout: Duration, request: Request<Body>) -> Result<Switched, SendError> {
+        // Only HTTP/1.1 switches, whatever the provider would rather speak.
+        let plain = Site::new(site.origin.clone(), site.path_prefix.clone(), site.query.clone(), site.ca_pem.clone(), HttpVersion::Http1);
+        let io = self.open(&plain, connect_timeout).await?.io;
+        let mut sender = connect::handshake_upgrade(io).await.map_err(|error| SendError { sent: false, ..broken(&error) })?;
+        let mut answer = sender.send_request(origin_form(request, &plain)).await.map_err(|error| broken(&error))?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Switched::Refused(self.lend(answer, sender, plain.id, false)));
+        }
+        let upgraded = hyper::upgrade::on(&mut answer).await.map_err(|error| broken(&error))?;
+        let (head, _) = answer.into_parts();
+        Ok(Switched::Tunnel(Response::from_parts(head, Box::new(TokioIo::new(upgraded)))))
+    }
+
+    async fn open(&self, site: &Site, timeout: Duration) -> Result<Connected, SendError> {
+        match tokio::time::timeout(timeout, self.connector.connect(site)).await {
+            Ok(connected) => connected.map_err(|ConnectError { kind, cause }| SendError { kind, sent: false, cause }),
+            Err(_) => {
+                let cause = format!("no connection to {} within {}", site.origin, humantime::format_duration(timeout));
+                Err(SendError { kind: SendErrorKind::ConnectTimeout, sent: false, cause })
+            }
+        }
     }
 
     /// A fresh HTTP/1.1 connection, or `None` where the site speaks HTTP/2: its connection is in the pool then.
     async fn connect(&self, site: &Site, timeout: Duration) -> Result<Option<Http1>, SendError> {
-        let Connected { io, http2 } = match tokio::time::timeout(timeout, self.connector.connect(site)).await {
-            Ok(connected) => connected.map_err(|ConnectError { kind, cause }| SendError { kind, sent: false, cause })?,
-            Err(_) => {
-                let cause = format!("no connection to {} within {}", site.origin, humantime::format_duration(timeout));
-                return Err(SendError { kind: SendErrorKind::ConnectTimeout, sent: false, cause });
-            }
-        };
+        let Connected { io, http2 } = self.open(site, timeout).await?;
         if http2 || site.http_version == HttpVersion::Http2 {
             let sender = connect::handshake_http2(io).await.map_err(|error| SendError { sent: false, ..broken(&error) })?;
             self.pool.keep_http2(site.id, sender);
@@ -179,7 +209,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// HTTP/1.1 wants the path as the target and the authority as `Host`.
-fn origin_form(mut request: Request<Full<Bytes>>, site: &Site) -> Request<Full<Bytes>> {
+fn origin_form(mut request: Request<Body>, site: &Site) -> Request<Body> {
     if let Some(host) = &site.host {
         request.headers_mut().insert(http::header::HOST, host.clone());
     }
@@ -192,7 +222,7 @@ fn origin_form(mut request: Request<Full<Bytes>>, site: &Site) -> Request<Full<B
 }
 
 /// HTTP/2 wants scheme and authority in the target and no `Host`.
-fn absolute(mut request: Request<Full<Bytes>>, site: &Site) -> Request<Full<Bytes>> {
+fn absolute(mut request: Request<Body>, site: &Site) -> Request<Body> {
     request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = site.origin.scheme().cloned();
@@ -220,7 +250,7 @@ mod tests {
         ];
         for (origin, expected) in cases {
             let site = Site::new(origin.parse().unwrap_or_default(), String::new(), None, None, HttpVersion::Auto);
-            let request = || Request::builder().uri("/a%3Ab?c=d").body(Full::default()).unwrap_or_default();
+            let request = || Request::builder().uri("/a%3Ab?c=d").body(Body::Empty).unwrap();
             let older = origin_form(request(), &site);
             assert_eq!(older.headers().get("host").and_then(|host| host.to_str().ok()), Some(expected));
             assert_eq!(older.uri(), "/a%3Ab?c=d");

@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 
+use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
 
 /// A connection that answers one request at a time.
-pub(super) type Http1 = http1::SendRequest<Full<Bytes>>;
+pub(super) type Http1 = http1::SendRequest<Body>;
 /// A connection that answers many.
-pub(super) type Http2 = http2::SendRequest<Full<Bytes>>;
+pub(super) type Http2 = http2::SendRequest<Body>;
 
 /// Providers close idle connections after a minute or more; past this age one is not worth the doubt.
 const IDLE_MAX: Duration = Duration::from_secs(55);

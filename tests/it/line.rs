@@ -313,7 +313,7 @@ async fn bad_requests_are_told_in_the_callers_dialect() {
         (CHAT, "{\"Model\":\"fast\",\"messages\":[]}", 400, "must be spelt `model`"),
         (CHAT, "{\"model\":\"fsat\",\"messages\":[]}", 404, "did you mean \"fast\"?"),
         (MESSAGES, "{\"model\":\"fsat\",\"messages\":[]}", 404, "did you mean \"fast\"?"),
-        ("/v1/chat/complete", "{}", 404, "There is no endpoint"),
+        ("/chit/complete", "{}", 404, "There is no endpoint"),
     ];
     for (path, body, status, text) in cases {
         let reply = world.post(path, body).await;

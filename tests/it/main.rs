@@ -12,8 +12,10 @@
 mod corpus;
 mod square;
 mod line;
+mod opaque;
 mod pairs;
 mod providers;
+mod socket;
 mod support;
 mod traps;
 mod transport;

@@ -338,6 +338,28 @@ data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":
 }
 
 #[tokio::test(start_paused = true)]
+async fn gemini_on_vertex_is_asked_below_its_publisher() {
+    let world = world(&format!("{VERTEX}api_key = \"express-key\"\n"), &[], &[]);
+    let answer = r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"Hello"}]},"finishReason":"STOP","index":0}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2,"totalTokenCount":5}}"#;
+    let vertex = world.provider("vertex", move |seen, _| match seen.uri.query() {
+        Some("alt=sse") => Script::sse(&format!("data: {answer}\n\n")),
+        _ => Script::json(200, answer),
+    });
+    let models = "/v1/projects/p-1/locations/europe-west1/publishers/google/models";
+    let body = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}"#;
+    let reply = world.post("/v1beta/models/vertex/gemini-3-pro:generateContent", body).await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (200, answer));
+    let streamed = json!({"model": "vertex/gemini-3-pro", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    let reply = world.post(CHAT, streamed).await;
+    assert!(reply.text().contains("Hello") && reply.text().ends_with("data: [DONE]\n\n"), "{}", reply.text());
+    let seen = vertex.seen();
+    assert_eq!(seen[0].uri.to_string(), format!("{models}/gemini-3-pro:generateContent"));
+    assert_eq!(seen[0].body, body);
+    assert_eq!(seen[1].uri.to_string(), format!("{models}/gemini-3-pro:streamGenerateContent?alt=sse"));
+    assert!(seen.iter().all(|seen| header(seen, "x-goog-api-key") == "express-key"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_account_signs_for_its_token() {
     const PEM: &str = include_str!("service-account.pem");
     let file =
@@ -466,6 +488,31 @@ async fn what_is_sent_is_what_was_signed() {
     assert_signed(&aws.seen()[1], "POST", "aws-secret", "bedrock-mantle");
     world.get("/v1/models").await;
     assert_signed(&aws.seen()[2], "GET", "aws-secret", "bedrock-mantle");
+}
+
+#[tokio::test(start_paused = true)]
+async fn converse_is_signed_over_the_path_as_it_is_sent() {
+    let keys = "access_key_id = \"AKID\"\nsecret_access_key = \"aws-secret\"\n";
+    let world = world(
+        &format!("[providers.aws]\nkind = \"bedrock\"\n{keys}base_url = \"https://bedrock-runtime.us-east-1.amazonaws.com\"\n"),
+        &[],
+        &[],
+    );
+    let answer = r#"{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5}}"#;
+    let aws = world.host("bedrock-runtime.us-east-1.amazonaws.com", move |_, _| Script::json(200, answer));
+    let profile = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-6-v1";
+    let reply = world.post(CHAT, ask(&format!("aws/{profile}"))).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["choices"][0]["message"]["content"]), (200, &json!("Hello")));
+    // The same dialect, its model in the caller's own path.
+    let encoded = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.anthropic.claude-opus-4-6-v1";
+    let body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+    let reply = world.post(&format!("/model/aws%2F{encoded}/converse"), body).await;
+    assert_eq!((reply.status.as_u16(), reply.text()), (200, answer));
+    for seen in aws.seen() {
+        assert_eq!(seen.uri.to_string(), format!("/model/{encoded}/converse"));
+        assert_signed(&seen, "POST", "aws-secret", "bedrock");
+    }
+    assert_eq!(aws.seen()[1].body, body);
 }
 
 #[tokio::test(start_paused = true)]

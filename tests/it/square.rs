@@ -123,7 +123,12 @@ pub fn facts(answer: &Answer<'_>) -> Facts {
                 } else if matches!(arguments.trim(), "" | "null") {
                     Value::Object(Default::default())
                 } else {
-                    serde_json::from_str(&arguments).unwrap_or(Value::Null)
+                    match serde_json::from_str(&arguments) {
+                        // What breaks off is no JSON, however it is wrapped.
+                        Ok(Value::Object(members)) if members.len() == 1 && members.contains_key("_raw") => Value::Null,
+                        Ok(value) => value,
+                        Err(_) => Value::Null,
+                    }
                 };
                 calls.push((name.read().into_owned(), value));
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
@@ -71,11 +71,16 @@ impl Provider {
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let bytes = request.body_mut().collect().await.map_or(0, |body| body.to_bytes().len());
     let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
     let host = request.uri().authority().map(ToString::to_string);
     let host = host.or_else(|| Some(request.headers().get("host")?.to_str().unwrap().to_owned())).unwrap_or_default();
-    let response = Response::builder().header("content-type", "application/json").header("x-version", version).header("x-host", host);
+    let response = Response::builder()
+        .header("content-type", "application/json")
+        .header("x-version", version)
+        .header("x-host", host)
+        .header("x-bytes", bytes);
     Ok(response.body(Full::new(Bytes::from_static(ANSWER.as_bytes()))).unwrap())
 }
 
@@ -136,5 +141,20 @@ async fn an_unknown_host_and_a_closed_port_are_told_apart() {
             World::on_the_network(&format!("[providers.p]\nkind = \"openai\"\napi_key = \"sk-operator\"\nbase_url = \"{base}/v1\"\n"));
         let reply = world.post("/v1/chat/completions", ASK).await;
         assert!(reply.status == 502 && reply.text().contains(text), "{base}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_body_streams_over_both_versions() {
+    let provider = Provider::open(false).await;
+    for (extra, version) in [("http_version = \"2\"", "2"), ("", "1.1")] {
+        let world = provider.world("http", extra);
+        for _ in 0..2 {
+            let body = Full::new(Bytes::from(vec![b'x'; 3 << 20]));
+            let request = Request::post("/v1/files").header("host", "localhost").header("content-type", "audio/wav").body(body).unwrap();
+            let reply = crate::support::read(world.line.serve(request).await).await;
+            assert_eq!((reply.status.as_u16(), reply.header("x-version"), reply.header("x-bytes")), (200, version, "3145728"));
+        }
+        world.assert_settled(2);
     }
 }

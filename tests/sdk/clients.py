@@ -377,10 +377,12 @@ class PydanticAIAnthropic(PydanticAI):
     def model(self, model: str) -> Any:
         import anthropic
         from pydantic_ai.models.anthropic import AnthropicModel
+        from pydantic_ai.profiles import ModelProfile
         from pydantic_ai.providers.anthropic import AnthropicProvider
 
         client = anthropic.AsyncAnthropic(base_url=self.base, api_key=KEY, max_retries=0, timeout=15)
-        return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=client))
+        # By its name the model is none that pydantic-ai knows.
+        return AnthropicModel(model, provider=AnthropicProvider(anthropic_client=client), profile=ModelProfile(supports_json_schema_output=True))
 
 
 class PydanticAIGoogle(PydanticAI):

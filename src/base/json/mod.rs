@@ -4,8 +4,11 @@
 //! order and the spelling of its numbers. The walk is a full validation by RFC 8259 (the vendors' parsers and ours
 //! must judge the same text), but it builds no tree: strings, which are nearly all of a prompt, are skipped by blocks.
 
+mod block;
+mod cursor;
 mod raw;
 mod reader;
+mod skip;
 mod string;
 mod walk;
 mod write;
@@ -16,6 +19,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+pub use cursor::{Cursor, Fields};
 pub use raw::Raw;
 pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::walk::{Walk, at, skip, skip_string};
-use super::{JsonError, unescape};
+use super::walk::{Walk, at};
+use super::{Cursor, Fields, JsonError, unescape};
 
 /// One JSON value: a slice of a text that has been validated as a whole. Reading it allocates nothing; a value that
 /// is moved on is moved as it was spelled. Where a text gives a member twice, readers see both in order, and the last
@@ -31,6 +31,20 @@ impl<'a> Raw<'a> {
             return Err(walk.expected("the end of the text"));
         }
         Ok(Self(&text[start..end]))
+    }
+
+    /// The value that `body` holds, where that has been validated before, as the body of a request is by
+    /// [`super::Envelope::read`]. Only its UTF-8 is looked at again, which a slice of bytes does not tell. What is read of a
+    /// body that is not JSON is anything at all, but reading it ends and does not panic.
+    ///
+    /// # Errors
+    /// Where `body` is not UTF-8.
+    pub fn validated(body: &'a [u8]) -> Result<Self, Box<JsonError>> {
+        let is_space = |c| matches!(c, ' ' | '\n' | '\r' | '\t');
+        match simdutf8::basic::from_utf8(body) {
+            Ok(text) => Ok(Self(text.trim_matches(is_space))),
+            Err(_) => Self::parse(body),
+        }
     }
 
     /// A slice that has been walked over.
@@ -70,7 +84,7 @@ impl<'a> Raw<'a> {
 
     /// The inside of a string, escapes untouched.
     pub fn inner(self) -> Option<&'a str> {
-        (self.kind() == b'"').then(|| &self.0[1..self.0.len() - 1])
+        (self.kind() == b'"').then(|| self.0.get(1..self.0.len() - 1).unwrap_or_default())
     }
 
     /// The characters of a string.
@@ -103,88 +117,54 @@ impl<'a> Raw<'a> {
 
     /// The members of an object in the order they stand; none for another kind of value.
     pub fn members(self) -> Members<'a> {
-        Members(self.items(b'{'))
+        Members(Cursor::within(self, b'{'))
     }
 
     /// The elements of an array; none for another kind of value.
     pub fn elements(self) -> Elements<'a> {
-        Elements(self.items(b'['))
+        Elements(Cursor::within(self, b'['))
+    }
+
+    /// The members of an object, for more look-ups than one: each [`Self::member`] walks over all of them.
+    pub fn fields(self) -> Fields<'a> {
+        Cursor::over(self).fields()
     }
 
     /// The last member of this name.
     pub fn member(self, name: &str) -> Option<Raw<'a>> {
-        let mut items = self.items(b'{');
+        let mut cursor = Cursor::within(self, b'{');
         let mut found = None;
-        while let Some(key) = items.key() {
-            let value = items.value();
-            if key == name || (key.contains('\\') && unescape(key) == name) {
+        while let Some(key) = cursor.key() {
+            let value = cursor.raw();
+            if key == name {
                 found = Some(value);
             }
         }
         found
     }
-
-    fn items(self, open: u8) -> Items<'a> {
-        Items { text: self.0, at: if self.kind() == open { 1 } else { self.0.len() } }
-    }
-}
-
-/// Between the brackets, in a text that is known to be valid: nothing is checked again.
-struct Items<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Items<'a> {
-    /// Skips to the next item, or ends.
-    fn more(&mut self) -> Option<()> {
-        loop {
-            match self.text.as_bytes().get(self.at)? {
-                b' ' | b'\n' | b'\r' | b'\t' | b',' | b':' => self.at += 1,
-                b'}' | b']' => return None,
-                _ => return Some(()),
-            }
-        }
-    }
-
-    /// The next key, escapes untouched.
-    fn key(&mut self) -> Option<&'a str> {
-        self.more()?;
-        let start = self.at + 1;
-        self.at = skip_string(self.text.as_bytes(), self.at);
-        let key = self.text.get(start..self.at - 1);
-        self.more()?;
-        key
-    }
-
-    fn value(&mut self) -> Raw<'a> {
-        let start = self.at;
-        self.at = skip(self.text.as_bytes(), self.at);
-        Raw(self.text.get(start..self.at).unwrap_or_default())
-    }
 }
 
 /// Iterates over an object's members.
-pub struct Members<'a>(Items<'a>);
+pub struct Members<'a>(Cursor<'a>);
 
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, Raw<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.0.key()?;
-        Some((unescape(key), self.0.value()))
+        Some((key, self.0.raw()))
     }
 }
 
 /// Iterates over an array's elements.
-pub struct Elements<'a>(Items<'a>);
+pub struct Elements<'a>(Cursor<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Raw<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.more()?;
-        Some(self.0.value())
+        self.0.element()?;
+        Some(self.0.raw())
     }
 }
 

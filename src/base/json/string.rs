@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use wide::u8x16;
+use super::block::{chunk, special};
 
 /// How many bytes from the start are plain string characters: no quote, no backslash, no control character.
 /// Sixteen at a time: most strings are short, and nearly all bytes are in long ones with an escape now and then.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
-    while let Some(block) = bytes[run..].first_chunk::<16>() {
-        let marks = special(u8x16::from(*block)).to_bitmask();
+    while let Some(block) = chunk::<16>(bytes, run) {
+        let marks = special(block);
         if marks != 0 {
             return run + marks.trailing_zeros() as usize;
         }
@@ -22,25 +22,9 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
 /// Where the first byte that is not plain is, within the first sixteen; else behind them.
 pub(super) fn first_special(bytes: &[u8]) -> usize {
     match bytes.first_chunk::<16>() {
-        Some(block) => (special(u8x16::from(*block)).to_bitmask() | 1 << 16).trailing_zeros() as usize,
+        Some(block) => (u32::from(special(block)) | 1 << 16).trailing_zeros() as usize,
         None => plain_run(bytes),
     }
-}
-
-/// Marks the bytes of a block that are not plain, the first in the lowest bit.
-pub(super) fn specials(block: &[u8; 64]) -> u64 {
-    let quarter = |i: usize| {
-        let mut part = [0; 16];
-        part.copy_from_slice(&block[16 * i..16 * i + 16]);
-        u64::from(special(u8x16::from(part)).to_bitmask()) << (16 * i)
-    };
-    quarter(0) | quarter(1) | quarter(2) | quarter(3)
-}
-
-/// Marks the bytes that are not plain.
-fn special(block: u8x16) -> u8x16 {
-    let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
-    block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\')) | control
 }
 
 /// The characters of a string literal given without its quotes. Lone surrogates become U+FFFD: a reader's view, never what is sent on.

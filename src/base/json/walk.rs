@@ -1,10 +1,10 @@
 //! The walk over a text: strict by RFC 8259, one byte of look-ahead, no tree.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::ops::Range;
 
-use super::string::{first_special, plain_run, specials};
+use super::block::{chunk, marks, special};
+use super::string::{first_special, plain_run};
 use super::{DEPTH_MAX, JsonError};
 
 /// What a step of the walk gives: boxed, so that the good case fits a register.
@@ -138,7 +138,7 @@ impl<'b> Walk<'b> {
     pub(super) fn string(&mut self) -> Walked {
         self.at += 1;
         // Most strings are keys and words, which end within sixteen bytes.
-        self.at += first_special(&self.body[self.at..]);
+        self.at += first_special(self.body.get(self.at..).unwrap_or_default());
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -150,19 +150,44 @@ impl<'b> Walk<'b> {
                 Some(_) => {}
                 None => return Err(self.expected("the string's closing `\"`")),
             }
-            self.at = to_end_of_string(self.body, self.at, |place| self.behind_escape(place))?;
+            self.long_string();
         }
+    }
+
+    /// Goes on through a string by blocks, over its escapes, to whatever else wants a look.
+    fn long_string(&mut self) {
+        let mut base = self.at;
+        'blocks: while let Some(block) = chunk::<64>(self.body, base) {
+            let mut marked = marks(block, special);
+            while marked != 0 {
+                let place = marked.trailing_zeros() as usize;
+                // Nearly all marks are short escapes. A branch of their own can be foretold; a length would be waited for.
+                if block[place] == b'\\' && place < 63 && is_short_escape(block[place + 1]) {
+                    marked &= (u64::MAX - 1) << (place + 1);
+                    continue;
+                }
+                let length = escape_length(self.body, base + place);
+                if length == 0 {
+                    self.at = base + place;
+                    return;
+                }
+                if place + length >= 64 {
+                    base += place + length;
+                    continue 'blocks;
+                }
+                marked &= u64::MAX << (place + length);
+            }
+            base += 64;
+        }
+        self.at = base + plain_run(self.body.get(base..).unwrap_or_default());
     }
 
     /// Where the escape at `place` ends.
     fn behind_escape(&self, place: usize) -> Result<usize, Box<JsonError>> {
-        match self.body.get(place + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(place + 2),
-            Some(b'u') => match self.body.get(place + 2..place + 6) {
-                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => Ok(place + 6),
-                _ => Err(at(self.body, place, "`\\u` wants four hexadecimal digits")),
-            },
-            _ => Err(at(self.body, place, "an escape that JSON does not have")),
+        match (escape_length(self.body, place), self.body.get(place + 1)) {
+            (0, Some(b'u')) => Err(at(self.body, place, "`\\u` wants four hexadecimal digits")),
+            (0, _) => Err(at(self.body, place, "an escape that JSON does not have")),
+            (length, _) => Ok(place + length),
         }
     }
 
@@ -212,81 +237,26 @@ impl<'b> Walk<'b> {
     }
 }
 
-/// Where the value that begins at `at` ends, in a text that is known to be valid: nothing is checked again.
-pub(super) fn skip(text: &[u8], at: usize) -> usize {
-    match text.get(at) {
-        Some(b'"') => skip_string(text, at),
-        Some(b'{' | b'[') => skip_nested(text, at),
-        _ => {
-            let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-            text[at..].iter().position(ends).map_or(text.len(), |length| at + length)
-        }
+/// How long the escape is that begins at `at`; 0 where none does.
+fn escape_length(text: &[u8], at: usize) -> usize {
+    match text.get(at..).unwrap_or_default() {
+        [b'\\', letter, ..] if is_short_escape(*letter) => 2,
+        [b'\\', b'u', a, b, c, d, ..] if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) => 6,
+        _ => 0,
     }
 }
 
-/// Behind the closing quote of the string whose opening quote is at `at`.
-pub(super) fn skip_string(text: &[u8], at: usize) -> usize {
-    let start = at + 1;
-    let mut at = start + first_special(text.get(start..).unwrap_or_default());
-    loop {
-        match text.get(at) {
-            Some(b'"') => return at + 1,
-            // Only a text that was not valid ends here.
-            None => return text.len(),
-            Some(b'\\') => at += 2,
-            Some(_) => {}
-        }
-        // What stands behind the backslash and its letter is plain.
-        let end = to_end_of_string(text, at, |place| Ok::<_, Infallible>(place + 2));
-        at = match end {
-            Ok(end) if end == at && text.get(at).is_some_and(|byte| *byte < 0x20) => at + 1,
-            Ok(end) => end,
-        };
-    }
+/// Whether the letter makes an escape of two bytes.
+fn is_short_escape(letter: u8) -> bool {
+    SHORT_ESCAPES[usize::from(letter)]
 }
 
-/// Goes on through a long string by blocks, over its escapes, to its closing quote, to a control character, or, where the
-/// text is too short for another block, to the next byte that is not plain.
-fn to_end_of_string<E>(text: &[u8], from: usize, behind_escape: impl Fn(usize) -> Result<usize, E>) -> Result<usize, E> {
-    let mut base = from;
-    'blocks: while let Some(block) = text.get(base..).and_then(<[u8]>::first_chunk::<64>) {
-        let mut marks = specials(block);
-        while marks != 0 {
-            let place = marks.trailing_zeros() as usize;
-            if block[place] != b'\\' {
-                return Ok(base + place);
-            }
-            let behind = behind_escape(base + place)?;
-            if behind - base >= 64 {
-                base = behind;
-                continue 'blocks;
-            }
-            // What is escaped is not special.
-            marks &= u64::MAX << (behind - base);
-        }
-        base += 64;
+static SHORT_ESCAPES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut letters: &[u8] = b"\"\\/bfnrt";
+    while let [letter, rest @ ..] = letters {
+        table[*letter as usize] = true;
+        letters = rest;
     }
-    Ok(base + plain_run(text.get(base..).unwrap_or_default()))
-}
-
-fn skip_nested(text: &[u8], mut at: usize) -> usize {
-    let mut depth = 0usize;
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                at = skip_string(text, at);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    text.len()
-}
+    table
+};

@@ -266,11 +266,13 @@ const CLAUDE_5: &[&str] = &["claude-sonnet-5*", "claude-opus-5*", "claude-haiku-
 const HOSTS: &[Row] = &[
     // Their streams close after the finish reason: Gemini's and Bedrock's grammar has no end mark, Perplexity's recordings no `[DONE]`.
     Row { kinds: &["vertex"], models: &["gemini-*"], facts: &[Fact::EndsWithoutMark(true)] },
-    Row { kinds: &["perplexity", "huggingface", "dashscope", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
+    Row { kinds: &["perplexity", "huggingface", "gemini", "bedrock"], models: ANY, facts: &[Fact::EndsWithoutMark(true)] },
     // OpenAI-compatible vendors and servers: `system` is what all of them understand.
     Row { kinds: COMPATIBLE, models: ANY, facts: &[Fact::DeveloperRole(false), Fact::MaxTokens(MaxTokensName::MaxTokens)] },
     // They know the newer name alone, or both.
     Row { kinds: &["groq", "xai", "cerebras"], models: ANY, facts: &[Fact::MaxTokens(MaxTokensName::MaxCompletionTokens)] },
+    // OpenRouter tells the usage of each stream, asked or not.
+    Row { kinds: &["openrouter"], models: ANY, facts: &[Fact::StreamOptions(false)] },
     // Mistral's schema has no `stream_options`: each stream tells its usage with the last piece.
     Row { kinds: &["mistral"], models: ANY, facts: &[Fact::StreamOptions(false), Fact::RandomSeed(true), Fact::ShortCallIds(true)] },
     Row {

@@ -68,7 +68,7 @@ fn hash(body: &[u8]) -> String {
 
 #[test]
 fn a_plain_request_is_signed_as_aws_documents_it() {
-    let mut request = Request::builder().uri("/").body(Full::new(Bytes::new())).unwrap();
+    let mut request = Request::builder().uri("/").body(Body::Full(Bytes::new())).unwrap();
     let key = AwsKey { id: KEY_ID.into(), secret: Secret::new(SECRET), session_token: None };
     let host = HeaderValue::from_static("example.amazonaws.com");
     sign(&mut request, b"", host, &key, "us-east-1", "bedrock", at("2015-08-30T12:36:00Z")).unwrap();
@@ -191,7 +191,7 @@ fn signed(method: &str, url: &str, body: &[u8], key: &AwsKey, region: &str, serv
     for (name, value) in [("user-agent", "x"), ("traceparent", "00-1"), ("accept-encoding", "identity"), ("accept", "*/*")] {
         request = request.header(name, value);
     }
-    let mut request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+    let mut request = request.body(Body::Full(Bytes::copy_from_slice(body))).unwrap();
     let host = HeaderValue::from_str(uri.host().unwrap()).unwrap();
     sign(&mut request, body, host, key, region, service, at(time)).unwrap();
     request.headers().clone()

@@ -42,7 +42,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
     };
     let (path, mut rest) = (Path::root("content"), Vec::new());
     for (i, block) in content.elements().enumerate() {
-        let part = decode::block(block, &path.index(i), &mut rest);
+        let part = decode::block(block.fields(), &path.index(i), &mut rest);
         answer.parts.push(part.map_err(|fault| {
             let text = format!("The provider's answer is malformed: {}.", fault.client_text);
             Fault::upstream(FaultKind::UpstreamProtocol, text)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::wire::Path;
 use crate::base::Fault;
-use crate::base::json::Raw;
+use crate::base::json::{Cursor, Fields, Raw};
 use crate::ir::{
     CacheMark, CacheTtl, Citations, Dialect, Effort, Extension, Media, MediaKind, Message, Number, OutputFormat, Part, Reasoning,
     ReasoningMode, Request, Role, Source, Text, Tool, ToolChoice,
@@ -17,11 +17,10 @@ pub(super) fn request(raw: Raw<'_>) -> Result<Request<'_>, Fault> {
     }
     let mut request = Request { stream_usage: true, ..Request::default() };
     let mut reader = Reader::default();
-    for (key, value) in raw.members() {
-        if !value.is_null() {
-            reader.member(key, value, &mut request)?;
-        }
-    }
+    Cursor::over(raw).members(|cursor, key| match cursor.is_null() {
+        true => Ok(()),
+        false => reader.member(key, cursor, &mut request),
+    })?;
     if !reader.has_model {
         return Err(Path::root("model").missing("the model's name"));
     }
@@ -50,23 +49,34 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn member(&mut self, key: Cow<'a, str>, value: Raw<'a>, request: &mut Request<'a>) -> Result<(), Fault> {
+    fn member(&mut self, key: Cow<'a, str>, cursor: &mut Cursor<'a>, request: &mut Request<'a>) -> Result<(), Fault> {
+        let path = Path::root(&key);
+        // What may be long is read in the one walk over the body.
+        match &*key {
+            "messages" => self.messages = Some(each(cursor, &path, "an array of messages", message)?),
+            "system" => self.system = system(cursor, &path)?,
+            "tools" => request.tools = each(cursor, &path, "an array of tools", |cursor, path| tool(cursor.fields(), path))?,
+            _ => return self.short_member(key, cursor.raw(), request),
+        }
+        Ok(())
+    }
+
+    fn short_member(&mut self, key: Cow<'a, str>, value: Raw<'a>, request: &mut Request<'a>) -> Result<(), Fault> {
         let path = Path::root(&key);
         match &*key {
             "model" => {
                 request.model = value.string().ok_or_else(|| path.wrong("a string", value))?;
                 self.has_model = true;
             }
-            "messages" => self.messages = Some(each(value, &path, "an array of messages", message)?),
-            "system" => self.system = system(value, &path)?,
             "max_tokens" => request.output_tokens_max = Some(whole(value, &path)?),
             "stream" => request.stream = boolean(value, &path)?,
             "temperature" => request.temperature = Some(number(value, &path)?),
             "top_p" => request.top_p = Some(number(value, &path)?),
             "top_k" => request.top_k = Some(number(value, &path)?),
-            "stop_sequences" => request.stop = each(value, &path, "an array of strings", text)?,
+            "stop_sequences" => {
+                request.stop = each(&mut Cursor::over(value), &path, "an array of strings", |cursor, path| text(cursor.raw(), path))?;
+            }
             "service_tier" => request.service_tier = Some(text(value, &path)?),
-            "tools" => request.tools = each(value, &path, "an array of tools", tool)?,
             "tool_choice" => tool_choice(value, &path, request)?,
             "thinking" => self.thinking(value, &path, request)?,
             "output_config" => self.output_config(value, &path, request)?,
@@ -79,7 +89,8 @@ impl<'a> Reader<'a> {
 
     fn thinking(&mut self, value: Raw<'a>, path: &Path<'_>, request: &mut Request<'a>) -> Result<(), Fault> {
         object(value, path)?;
-        let mode = match required(value, path, "type", text)?.read().as_ref() {
+        let fields = value.fields();
+        let mode = match required(&fields, path, "type", text)?.read().as_ref() {
             "enabled" => ReasoningMode::Enabled,
             "adaptive" => ReasoningMode::Adaptive,
             "disabled" => ReasoningMode::Disabled,
@@ -90,7 +101,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.reasoning.mode = Some(mode);
-        for (key, value) in value.members().filter(|(_, v)| !v.is_null()) {
+        for (key, value) in fields.into_iter().filter(|(_, v)| !v.is_null()) {
             match &*key {
                 "type" => {}
                 "budget_tokens" => self.reasoning.budget_tokens = Some(whole(value, &path.name("budget_tokens"))?),
@@ -117,55 +128,70 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn system<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Option<Message<'a>>, Fault> {
-    if let Some(text) = Text::of(value) {
+fn system<'a>(cursor: &mut Cursor<'a>, path: &Path<'_>) -> Result<Option<Message<'a>>, Fault> {
+    if let Some(text) = text_of(cursor) {
         return Ok((!text.is_empty()).then(|| Message::new(Role::System, vec![Part::text(text)])));
     }
     let mut message = Message::new(Role::System, Vec::new());
-    let extensions = &mut message.extensions;
-    message.parts = each(value, path, "a string or an array of text blocks", |value, path| block(value, path, extensions))?;
+    message.parts = blocks(cursor, path, "a string or an array of text blocks", &mut message.extensions)?;
     Ok((!message.parts.is_empty()).then_some(message))
 }
 
-fn message<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Message<'a>, Fault> {
-    object(value, path)?;
-    let (mut role, mut content, mut message) = (None, None, Message::new(Role::User, Vec::new()));
-    for (key, value) in value.members().filter(|(_, v)| !v.is_null()) {
-        match &*key {
-            "role" => role = Some(value),
-            "content" => content = Some(value),
-            _ => message.extensions.push(extension(key, value)),
-        }
+fn message<'a>(cursor: &mut Cursor<'a>, path: &Path<'_>) -> Result<Message<'a>, Fault> {
+    if cursor.kind() != b'{' {
+        return Err(path.wrong("an object", cursor.raw()));
     }
+    let (mut role, mut parts, mut extensions) = (None, None, Vec::new());
+    cursor.members(|cursor, key| {
+        match &*key {
+            _ if cursor.is_null() => {}
+            "role" => role = Some(cursor.raw()),
+            "content" => {
+                let expected = "a string or an array of content blocks";
+                parts = Some(match text_of(cursor) {
+                    Some(text) => vec![Part::text(text)],
+                    None => blocks(cursor, &path.name("content"), expected, &mut extensions)?,
+                });
+            }
+            _ => extensions.push(extension(key, cursor.raw())),
+        }
+        Ok(())
+    })?;
     let at = path.name("role");
     let role = role.ok_or_else(|| at.missing("\"user\" or \"assistant\""))?;
-    message.role = match role.string().as_deref() {
+    let role = match role.string().as_deref() {
         Some("user") => Role::User,
         Some("assistant") => Role::Assistant,
         Some("system") => Role::System,
         Some(other) => return Err(at.fault(format_args!("expected \"user\", \"assistant\" or \"system\", found \"{}\"", short(other)))),
         None => return Err(at.wrong("a string", role)),
     };
-    let at = path.name("content");
-    let content = content.ok_or_else(|| at.missing("a string or an array of content blocks"))?;
-    message.parts = match Text::of(content) {
-        Some(text) => vec![Part::text(text)],
-        None => {
-            let extensions = &mut message.extensions;
-            each(content, &at, "a string or an array of content blocks", |value, path| block(value, path, extensions))?
-        }
-    };
-    Ok(message)
+    let parts = parts.ok_or_else(|| path.name("content").missing("a string or an array of content blocks"))?;
+    Ok(Message { role, parts, name: None, extensions })
+}
+
+/// The text, where a string stands here.
+fn text_of<'a>(cursor: &mut Cursor<'a>) -> Option<Text<'a>> {
+    (cursor.kind() == b'"').then(|| cursor.raw()).and_then(Text::of)
+}
+
+fn blocks<'a>(
+    cursor: &mut Cursor<'a>,
+    path: &Path<'_>,
+    expected: &str,
+    extensions: &mut Vec<Extension<'a>>,
+) -> Result<Vec<Part<'a>>, Fault> {
+    each(cursor, path, expected, |cursor, path| block(cursor.fields(), path, extensions))
 }
 
 /// Reads a content block, of a request or of an answer. Members that the part has no room for go to `extensions`.
-pub(super) fn block<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
-    object(value, path)?;
-    let kind = required(value, path, "type", text)?;
+pub(super) fn block<'a>(fields: Fields<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
+    object(fields.raw(), path)?;
+    let kind = required(&fields, path, "type", text)?;
     match kind.read().as_ref() {
         "text" => {
             let (mut words, mut citations, mut cache) = (None, None, None);
-            rest(value, extensions, |key, value| {
+            rest(fields, extensions, |key, value| {
                 match key {
                     "text" => words = Some(text(value, &path.name("text"))?),
                     "citations" if value.elements().next().is_some() => {
@@ -180,25 +206,25 @@ pub(super) fn block<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Ex
             let text = words.ok_or_else(|| path.name("text").missing("a string"))?;
             Ok(Part::Text { text, citations, cache })
         }
-        "image" => Ok(Part::Media(media(MediaKind::Image, value, path)?)),
-        "document" => Ok(Part::Media(media(MediaKind::Document, value, path)?)),
-        "tool_use" => tool_use(value, path, extensions),
-        "tool_result" => tool_result(value, path, extensions),
+        "image" => Ok(Part::Media(media(MediaKind::Image, fields, path)?)),
+        "document" => Ok(Part::Media(media(MediaKind::Document, fields, path)?)),
+        "tool_use" => tool_use(fields, path, extensions),
+        "tool_result" => tool_result(fields, path, extensions),
         "thinking" => {
-            let signature = optional(value, path, "signature", text)?;
+            let signature = optional(&fields, path, "signature", text)?;
             Ok(Part::Reasoning {
-                text: optional(value, path, "thinking", text)?.unwrap_or(Text::EMPTY),
+                text: optional(&fields, path, "thinking", text)?.unwrap_or(Text::EMPTY),
                 signature: signature.filter(|s| !s.is_empty()),
             })
         }
-        "redacted_thinking" => Ok(Part::RedactedReasoning(required(value, path, "data", text)?)),
-        _ => Ok(Part::Opaque { dialect: Dialect::Anthropic, kind: plain(kind), raw: value }),
+        "redacted_thinking" => Ok(Part::RedactedReasoning(required(&fields, path, "data", text)?)),
+        _ => Ok(Part::Opaque { dialect: Dialect::Anthropic, kind: plain(kind), raw: fields.raw() }),
     }
 }
 
-fn tool_use<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
+fn tool_use<'a>(fields: Fields<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
     let (mut id, mut name, mut arguments, mut cache) = (None, None, EMPTY_OBJECT, None);
-    rest(value, extensions, |key, value| {
+    rest(fields, extensions, |key, value| {
         match key {
             "id" => id = Some(text(value, &path.name("id"))?),
             "name" => name = Some(text(value, &path.name("name"))?),
@@ -227,9 +253,9 @@ pub(in crate::dialect) fn input(value: Raw<'_>) -> Text<'_> {
     }
 }
 
-fn tool_result<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
+fn tool_result<'a>(fields: Fields<'a>, path: &Path<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
     let (mut id, mut content, mut error, mut cache) = (None, None, false, None);
-    rest(value, extensions, |key, value| {
+    rest(fields, extensions, |key, value| {
         match key {
             "tool_use_id" => id = Some(text(value, &path.name("tool_use_id"))?),
             "content" => content = Some(value),
@@ -245,19 +271,22 @@ fn tool_result<'a>(value: Raw<'a>, path: &Path<'_>, extensions: &mut Vec<Extensi
         Some((_, Some(text))) => vec![Part::text(text)],
         Some((content, None)) => {
             let expected = "a string or an array of content blocks";
-            each(content, &path.name("content"), expected, |value, path| match value.member("type").and_then(Raw::inner) {
-                // No result holds a result: reading on inside would only cost time, level by level.
-                Some("tool_result") => Ok(Part::Opaque { dialect: Dialect::Anthropic, kind: "tool_result".into(), raw: value }),
-                _ => block(value, path, extensions),
+            each(&mut Cursor::over(content), &path.name("content"), expected, |cursor, path| {
+                let fields = cursor.fields();
+                match fields.get("type").and_then(Raw::inner) {
+                    // No result holds a result: reading on inside would only cost time, level by level.
+                    Some("tool_result") => Ok(Part::Opaque { dialect: Dialect::Anthropic, kind: "tool_result".into(), raw: fields.raw() }),
+                    _ => block(fields, path, extensions),
+                }
             })?
         }
     };
     Ok(Part::ToolResult { id, parts, error, cache })
 }
 
-fn media<'a>(kind: MediaKind, value: Raw<'a>, path: &Path<'_>) -> Result<Media<'a>, Fault> {
+fn media<'a>(kind: MediaKind, fields: Fields<'a>, path: &Path<'_>) -> Result<Media<'a>, Fault> {
     let (mut title, mut extensions, mut cache, mut from) = (None, Vec::new(), None, None);
-    for (key, value) in value.members().filter(|(_, v)| !v.is_null()) {
+    for (key, value) in fields.into_iter().filter(|(_, v)| !v.is_null()) {
         match &*key {
             "type" => {}
             "source" => from = Some(source(value, &path.name("source"))?),
@@ -272,26 +301,30 @@ fn media<'a>(kind: MediaKind, value: Raw<'a>, path: &Path<'_>) -> Result<Media<'
 
 fn source<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Source<'a>, Fault> {
     object(value, path)?;
-    let kind = required(value, path, "type", text)?;
+    let fields = value.fields();
+    let kind = required(&fields, path, "type", text)?;
     Ok(match kind.read().as_ref() {
-        "base64" => Source::Base64 { media_type: required(value, path, "media_type", text)?, data: required(value, path, "data", text)? },
-        "url" => Source::Url(required(value, path, "url", text)?),
-        "text" => Source::Plain(required(value, path, "data", text)?),
-        "file" => Source::FileId { dialect: Dialect::Anthropic, id: required(value, path, "file_id", text)? },
+        "base64" => {
+            Source::Base64 { media_type: required(&fields, path, "media_type", text)?, data: required(&fields, path, "data", text)? }
+        }
+        "url" => Source::Url(required(&fields, path, "url", text)?),
+        "text" => Source::Plain(required(&fields, path, "data", text)?),
+        "file" => Source::FileId { dialect: Dialect::Anthropic, id: required(&fields, path, "file_id", text)? },
         _ => Source::Opaque { dialect: Dialect::Anthropic, raw: value },
     })
 }
 
-fn tool<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Tool<'a>, Fault> {
-    object(value, path)?;
-    if let Some(kind) = optional(value, path, "type", text)?
+fn tool<'a>(fields: Fields<'a>, path: &Path<'_>) -> Result<Tool<'a>, Fault> {
+    let raw = fields.raw();
+    object(raw, path)?;
+    if let Some(kind) = optional(&fields, path, "type", text)?
         && !kind.is("custom")
     {
-        return Ok(Tool::Opaque { dialect: Dialect::Anthropic, kind: plain(kind), raw: value });
+        return Ok(Tool::Opaque { dialect: Dialect::Anthropic, kind: plain(kind), raw });
     }
     let (mut name, mut description, mut parameters, mut strict, mut cache) = (None, None, None, None, None);
     let mut extensions = Vec::new();
-    for (key, value) in value.members().filter(|(_, v)| !v.is_null()) {
+    for (key, value) in fields.into_iter().filter(|(_, v)| !v.is_null()) {
         match &*key {
             "type" => {}
             "name" => name = Some(text(value, &path.name("name"))?),
@@ -311,18 +344,19 @@ fn tool<'a>(value: Raw<'a>, path: &Path<'_>) -> Result<Tool<'a>, Fault> {
 
 fn tool_choice<'a>(value: Raw<'a>, path: &Path<'_>, request: &mut Request<'a>) -> Result<(), Fault> {
     object(value, path)?;
-    let choice = match required(value, path, "type", text)?.read().as_ref() {
+    let fields = value.fields();
+    let choice = match required(&fields, path, "type", text)?.read().as_ref() {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
         "none" => ToolChoice::None,
-        "tool" => ToolChoice::Named(required(value, path, "name", text)?),
+        "tool" => ToolChoice::Named(required(&fields, path, "name", text)?),
         _ => {
             request.extensions.push(extension("tool_choice", value));
             return Ok(());
         }
     };
     request.tool_choice = Some(choice);
-    for (key, value) in value.members().filter(|(_, v)| !v.is_null()) {
+    for (key, value) in fields.into_iter().filter(|(_, v)| !v.is_null()) {
         match &*key {
             "type" | "name" => {}
             "disable_parallel_tool_use" => {
@@ -338,11 +372,12 @@ fn tool_choice<'a>(value: Raw<'a>, path: &Path<'_>, request: &mut Request<'a>) -
 
 fn output_format<'a>(value: Raw<'a>, path: &Path<'_>, name: &'static str, request: &mut Request<'a>) -> Result<(), Fault> {
     object(value, path)?;
-    if !required(value, path, "type", text)?.is("json_schema") {
+    let fields = value.fields();
+    if !required(&fields, path, "type", text)?.is("json_schema") {
         request.extensions.push(extension(name, value));
         return Ok(());
     }
-    let schema = required(value, path, "schema", |schema, path| object(schema, path).map(|()| schema))?;
+    let schema = required(&fields, path, "schema", |schema, path| object(schema, path).map(|()| schema))?;
     request.output = Some(OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None });
     Ok(())
 }
@@ -360,7 +395,7 @@ fn metadata<'a>(value: Raw<'a>, path: &Path<'_>, request: &mut Request<'a>) -> R
 
 fn cache_mark(value: Raw<'_>, path: &Path<'_>) -> Result<CacheMark, Fault> {
     object(value, path)?;
-    let ttl = optional(value, path, "ttl", text)?.and_then(|ttl| match ttl.read().as_ref() {
+    let ttl = optional(&value.fields(), path, "ttl", text)?.and_then(|ttl| match ttl.read().as_ref() {
         "5m" => Some(CacheTtl::Minutes5),
         "1h" => Some(CacheTtl::Hour1),
         _ => None,
@@ -373,11 +408,11 @@ pub(super) const IN_CONTENT: &str = "content[].";
 
 /// Reads a block's members; those that `read` does not know are kept as extensions.
 fn rest<'a>(
-    value: Raw<'a>,
+    fields: Fields<'a>,
     extensions: &mut Vec<Extension<'a>>,
     mut read: impl FnMut(&str, Raw<'a>) -> Result<bool, Fault>,
 ) -> Result<(), Fault> {
-    for (key, value) in value.members().filter(|(key, v)| key != "type" && !v.is_null()) {
+    for (key, value) in fields.into_iter().filter(|(key, v)| key != "type" && !v.is_null()) {
         if !read(&key, value)? {
             extensions.push(extension(format!("{IN_CONTENT}{key}"), value));
         }
@@ -389,37 +424,39 @@ fn extension<'a>(name: impl Into<Cow<'a, str>>, value: Raw<'a>) -> Extension<'a>
     Extension { dialect: Dialect::Anthropic, name: name.into(), value }
 }
 
-pub(in crate::dialect) fn each<'a, T>(
-    value: Raw<'a>,
+fn each<'a, T>(
+    cursor: &mut Cursor<'a>,
     path: &Path<'_>,
     expected: &str,
-    mut read: impl FnMut(Raw<'a>, &Path<'_>) -> Result<T, Fault>,
+    mut read: impl FnMut(&mut Cursor<'a>, &Path<'_>) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
-    if !value.is_array() {
-        return Err(path.wrong(expected, value));
+    if cursor.kind() != b'[' {
+        return Err(path.wrong(expected, cursor.raw()));
     }
-    value.elements().enumerate().map(|(i, element)| read(element, &path.index(i))).collect()
+    let mut all = Vec::new();
+    cursor.elements(|cursor, place| {
+        all.push(read(cursor, &path.index(place))?);
+        Ok(())
+    })?;
+    Ok(all)
 }
 
-pub(in crate::dialect) fn optional<'a, T>(
-    value: Raw<'a>,
+fn optional<'a, T>(
+    fields: &Fields<'a>,
     path: &Path<'_>,
     name: &str,
     read: impl FnOnce(Raw<'a>, &Path<'_>) -> Result<T, Fault>,
 ) -> Result<Option<T>, Fault> {
-    match value.member(name) {
-        Some(member) if !member.is_null() => read(member, &path.name(name)).map(Some),
-        _ => Ok(None),
-    }
+    fields.told(name).map(|member| read(member, &path.name(name))).transpose()
 }
 
-pub(in crate::dialect) fn required<'a, T>(
-    value: Raw<'a>,
+fn required<'a, T>(
+    fields: &Fields<'a>,
     path: &Path<'_>,
     name: &str,
     read: impl FnOnce(Raw<'a>, &Path<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let member = value.member(name).ok_or_else(|| path.name(name).missing("a value"))?;
+    let member = fields.get(name).ok_or_else(|| path.name(name).missing("a value"))?;
     read(member, &path.name(name))
 }
 

@@ -44,7 +44,7 @@ impl Codec for Anthropic {
             Operation::Chat => "/messages",
             Operation::CountTokens => "/messages/count_tokens",
             Operation::Models => "/models",
-            Operation::Embeddings => return None,
+            Operation::Embeddings | Operation::Opaque => return None,
         };
         Some(path.into())
     }

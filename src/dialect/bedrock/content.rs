@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::media;
+use super::read::{optional, required};
 use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::dialect::anthropic::decode::{input, object, optional, required, text};
+use crate::dialect::anthropic::decode::{input, object, text};
 use crate::dialect::anthropic::wire::Path;
 use crate::ir::{CacheMark, CacheTtl, Citations, Dialect, Extension, MediaKind, Part, Text, proof};
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::content::{block, cache_mark, extension};
+use super::read::{each, optional, required};
 use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::dialect::anthropic::decode::{boolean, each, number, object, optional, required, short, text, whole};
+use crate::dialect::anthropic::decode::{boolean, number, object, short, text, whole};
 use crate::dialect::anthropic::wire::Path;
 use crate::ir::{
     CacheMark, Dialect, Effort, Message, OutputFormat, Part, Reasoning, ReasoningMode, Request, Role, Schema, Text, Tool, ToolChoice,

@@ -1,9 +1,10 @@
 //! Images, documents, sounds and films: formats and where their bytes are.
 
 use super::content::extension;
+use super::read::required;
 use crate::base::Fault;
 use crate::base::json::{Object, Raw};
-use crate::dialect::anthropic::decode::{object, required, text};
+use crate::dialect::anthropic::decode::{object, text};
 use crate::dialect::anthropic::wire::Path;
 use crate::dialect::{Losses, anthropic};
 use crate::ir::{Dialect, Media, MediaKind, Source, Text};
@@ -198,9 +199,14 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
         let text = format!("messages: the target takes no {what}; leave it out, or choose another model.");
         Err(Fault::unsupported("messages[].content", text))
     };
+    // A file of no telling type may tell by its name.
+    let by_name = || {
+        let title = media.title.as_ref().map(Text::read).unwrap_or_default();
+        title.rsplit_once('.').and_then(|(_, ending)| format_of_ending(kind, ending))
+    };
     match &media.source {
         Source::Opaque { dialect: Dialect::Bedrock, raw } => Ok(("", From::Own(*raw))),
-        Source::Base64 { media_type, data } => match format_of(kind, &media_type.read()) {
+        Source::Base64 { media_type, data } => match format_of(kind, &media_type.read()).or_else(by_name) {
             Some(format) => Ok((format, From::Bytes(data.by_ref()))),
             None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(&media_type.read()))),
         },
@@ -208,7 +214,7 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
         Source::Url(url) => {
             let url = url.read();
             if let Some((head, data)) = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-                return match format_of(kind, head) {
+                return match format_of(kind, head).or_else(by_name) {
                     Some(format) => Ok((format, From::Bytes(Text::plain(data.to_owned())))),
                     None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(head))),
                 };

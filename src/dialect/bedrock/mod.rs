@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod family;
 mod media;
+mod read;
 mod sequence;
 mod stream_decoder;
 mod stream_encoder;
@@ -21,12 +22,14 @@ mod tests;
 mod tools;
 mod wire;
 
+mod embed;
+
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
+use super::{Codec, EmbeddingsCodec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
 use crate::base::json;
@@ -52,8 +55,9 @@ impl Codec for Bedrock {
                 let method = if stream { "converse-stream" } else { "converse" };
                 Some(format!("/model/{}/{method}", utf8_percent_encode(model, SEGMENT)).into())
             }
+            Operation::Embeddings => Some(embed::path(model)),
             // Native counting has a body and a model id of its own: what is counted here is estimated.
-            Operation::CountTokens | Operation::Embeddings | Operation::Models => None,
+            Operation::CountTokens | Operation::Models | Operation::Opaque => None,
         }
     }
 
@@ -132,6 +136,10 @@ impl Codec for Bedrock {
     fn encode_token_count(&self, tokens: u64, out: &mut Vec<u8>) -> bool {
         json::object(out, |o| o.u64("inputTokens", tokens));
         true
+    }
+
+    fn embeddings(&self) -> Option<&'static dyn EmbeddingsCodec> {
+        Some(&embed::BedrockEmbeddings)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

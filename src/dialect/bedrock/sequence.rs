@@ -183,7 +183,8 @@ impl Sequence {
                 self.waiting_bytes = self.waiting_bytes.saturating_sub(delta.text().len());
                 each(Step::Delta(&delta));
             }
-            if !(front.ended || behind && front.takes.gives_way()) {
+            let over = front.ended || (behind && front.takes.gives_way());
+            if !over {
                 return;
             }
             if front.takes == Takes::Refusal && !front.ended && self.declined.len() < WAITING_PARTS_MAX {

@@ -25,12 +25,14 @@ mod turns;
 mod usage;
 mod wire;
 
+mod embed;
+
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
+use super::{Codec, EmbeddingsCodec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
 use crate::base::json::{self, Raw};
@@ -56,7 +58,8 @@ impl Codec for Gemini {
             Operation::Chat => "generateContent",
             Operation::CountTokens => "countTokens",
             Operation::Models => return Some("/models".into()),
-            Operation::Embeddings => return None,
+            Operation::Embeddings => return Some(embed::path(model)),
+            Operation::Opaque => return None,
         };
         let model = model.strip_prefix("models/").unwrap_or(model);
         // A tuned model is a collection of its own; a step upwards is no name.
@@ -143,6 +146,10 @@ impl Codec for Gemini {
     fn encode_token_count(&self, tokens: u64, out: &mut Vec<u8>) -> bool {
         json::object(out, |o| o.u64("totalTokens", tokens));
         true
+    }
+
+    fn embeddings(&self) -> Option<&'static dyn EmbeddingsCodec> {
+        Some(&embed::GeminiEmbeddings)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

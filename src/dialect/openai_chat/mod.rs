@@ -1,6 +1,7 @@
 //! OpenAI Chat Completions, as OpenAI speaks it and as the many hosts beside it do.
 
 mod answer;
+mod embed;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Codec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
+use super::{Codec, EmbeddingsCodec, Notes, Observed, Reply, StreamDecoder, StreamEncoder};
 use crate::base::Fault;
 use crate::base::framing::Framing;
 use crate::base::json::Raw;
@@ -33,7 +34,7 @@ impl Codec for OpenAiChat {
             Operation::Chat => "/chat/completions",
             Operation::Embeddings => "/embeddings",
             Operation::Models => "/models",
-            Operation::CountTokens => return None,
+            Operation::CountTokens | Operation::Opaque => return None,
         };
         Some(path.into())
     }
@@ -111,6 +112,10 @@ impl Codec for OpenAiChat {
 
     fn encode_stream_error(&self, fault: &Fault, _: ExchangeId, _: Framing, _: bool, out: &mut Vec<u8>) {
         stream::write_error(fault, out);
+    }
+
+    fn embeddings(&self) -> Option<&'static dyn EmbeddingsCodec> {
+        Some(&embed::OpenAiEmbeddings)
     }
 
     fn stream_decoder(&self) -> Box<dyn StreamDecoder> {

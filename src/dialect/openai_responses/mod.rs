@@ -33,7 +33,7 @@ impl Codec for OpenAiResponses {
             Operation::Chat => "/responses",
             Operation::CountTokens => "/responses/input_tokens",
             Operation::Models => "/models",
-            Operation::Embeddings => return None,
+            Operation::Embeddings | Operation::Opaque => return None,
         };
         Some(path.into())
     }

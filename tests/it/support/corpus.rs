@@ -90,6 +90,8 @@ fn read(file: &[u8]) -> Exchange {
     let stream = value["stream"].as_bool().unwrap_or(false);
     let status = response["status"].as_u64().unwrap() as u16;
     let recorded = headers.get("content-type").map(|value| value.to_str().unwrap().to_owned());
+    // Some recorders did not keep the type that goes with the body.
+    let recorded = recorded.filter(|_| !(stream && body.starts_with(b"data:")) || headers["content-type"] == "text/event-stream");
     let content_type = recorded.unwrap_or_else(|| match (stream && status == 200, body.first()) {
         (true, _) if api == "converse" || api == "invoke" => "application/vnd.amazon.eventstream".to_owned(),
         (true, Some(b'[')) => "application/json".to_owned(),

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -30,6 +31,7 @@ use outrider::upstream::{Connector, Dial, Dialled, Io, Upstream};
 /// A request as a provider saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -126,20 +128,34 @@ impl Provider {
     }
 }
 
+/// Answers a request whose body it reads itself, or not.
+type Handle = dyn Fn(Request<Incoming>) -> Handled + Send + Sync;
+pub type Handled = Pin<Box<dyn Future<Output = Result<Response<BoxBody<Bytes, std::io::Error>>, std::io::Error>> + Send>>;
+
 #[derive(Default)]
 struct Net {
     providers: Mutex<HashMap<String, Arc<Provider>>>,
+    handlers: Mutex<HashMap<String, Arc<Handle>>>,
 }
 
 impl Dial for Net {
     fn dial(&self, origin: &Uri) -> Dialled {
         let provider = self.providers.lock().unwrap().get(origin.host().unwrap()).cloned();
+        let handler = self.handlers.lock().unwrap().get(origin.host().unwrap()).cloned();
         Box::pin(async move {
+            if let Some(handler) = handler {
+                let (ours, theirs) = tokio::io::duplex(64 << 10);
+                tokio::spawn(async move {
+                    let service = hyper::service::service_fn(move |request| handler(request));
+                    let _cut = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service).await;
+                });
+                return Ok(Box::new(ours) as Box<dyn Io>);
+            }
             let Some(provider) = provider else {
                 return Err(std::io::Error::other("failed to lookup address information: no such host"));
             };
             let nth = provider.dialled.fetch_add(1, Ordering::SeqCst);
-            let probe = Seen { uri: Uri::from_static("/dial"), headers: HeaderMap::new(), body: Bytes::new() };
+            let probe = Seen { method: Method::GET, uri: Uri::from_static("/dial"), headers: HeaderMap::new(), body: Bytes::new() };
             if matches!((provider.decide)(&probe, nth), Script::Refuse) {
                 return Err(std::io::ErrorKind::ConnectionRefused.into());
             }
@@ -179,7 +195,7 @@ async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Result<R
     let mut watch = Watch::new(Arc::clone(&provider));
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let seen = Seen { uri: head.uri, headers: head.headers, body };
+    let seen = Seen { method: head.method, uri: head.uri, headers: head.headers, body };
     let nth = {
         let mut all = provider.seen.lock().unwrap();
         all.push(seen.clone());
@@ -340,6 +356,11 @@ impl World {
         });
         self.net.providers.lock().unwrap().insert(host.to_owned(), Arc::clone(&provider));
         provider
+    }
+
+    /// Places a provider that reads its requests itself.
+    pub fn handler(&self, name: &str, handle: impl Fn(Request<Incoming>) -> Handled + Send + Sync + 'static) {
+        self.net.handlers.lock().unwrap().insert(format!("{name}.test"), Arc::new(handle));
     }
 
     /// A provider that always does the same.

@@ -3,7 +3,7 @@
 use super::super::wire::{At, boolean, cache_mark, number, required_text, text, told, whole};
 use super::message;
 use crate::base::Fault;
-use crate::base::json::Raw;
+use crate::base::json::{Cursor, Fields, Raw};
 use crate::ir::{Dialect, Effort, Extension, OutputFormat, Reasoning, ReasoningMode, Request, Text, Tool, ToolChoice};
 
 /// Reads a chat request.
@@ -12,15 +12,17 @@ pub(in super::super) fn decode(root: Raw<'_>) -> Result<Request<'_>, Fault> {
         return Err(At::Root.expected("an object", Some(root)));
     }
     let mut reader = Reader::default();
-    for (name, value) in root.members() {
+    Cursor::over(root).members(|cursor, name| {
         // In this dialect an optional member that is `null` is one that is absent.
-        if value.is_null() {
-            continue;
+        if cursor.is_null() || reader.list(&name, cursor, &At::Key(&At::Root, &name))? {
+            return Ok(());
         }
+        let value = cursor.raw();
         if !reader.member(&name, value, &At::Key(&At::Root, &name))? && !says_nothing(&name, value) {
             reader.request.extensions.push(Extension { dialect: Dialect::OpenAiChat, name, value });
         }
-    }
+        Ok(())
+    })?;
     reader.finish()
 }
 
@@ -46,7 +48,28 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Takes one member; `false` where the neutral form has no place for it.
+    /// Takes a member that may be long, in the one walk over the body; `false` where it is another.
+    fn list(&mut self, name: &str, cursor: &mut Cursor<'a>, at: &At<'_>) -> Result<bool, Fault> {
+        let tools = &mut self.request.tools;
+        match name {
+            "messages" => {
+                self.request.messages = message::decode_all(cursor, at)?;
+                self.messages_seen = true;
+            }
+            "tools" => each(cursor, at, "an array of tools", |cursor, at| {
+                tools.push(tool(cursor.fields(), at)?);
+                Ok(())
+            })?,
+            "functions" => each(cursor, at, "an array of functions", |cursor, at| {
+                tools.push(function(cursor.raw(), None, at)?);
+                Ok(())
+            })?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes any other member; `false` where the neutral form has no place for it.
     fn member(&mut self, name: &str, value: Raw<'a>, at: &At<'_>) -> Result<bool, Fault> {
         let request = &mut self.request;
         match name {
@@ -54,18 +77,6 @@ impl<'a> Reader<'a> {
                 request.model = value.string().ok_or_else(|| at.expected("a string", Some(value)))?;
                 self.model_seen = true;
             }
-            "messages" => {
-                request.messages = message::decode_all(value, at)?;
-                self.messages_seen = true;
-            }
-            "tools" => each(value, at, "an array of tools", |raw, at| {
-                request.tools.push(tool(raw, at)?);
-                Ok(())
-            })?,
-            "functions" => each(value, at, "an array of functions", |raw, at| {
-                request.tools.push(function(raw, raw, at)?);
-                Ok(())
-            })?,
             "tool_choice" => return Ok(set(&mut request.tool_choice, tool_choice(value, at)?)),
             "function_call" => return Ok(set(&mut self.function_call, tool_choice(value, at)?)),
             "parallel_tool_calls" => request.parallel_tool_calls = Some(boolean(value, at)?),
@@ -128,46 +139,55 @@ fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     understood
 }
 
-fn each<'a>(raw: Raw<'a>, at: &At<'_>, what: &str, mut take: impl FnMut(Raw<'a>, &At<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    if !raw.is_array() {
-        return Err(at.expected(what, Some(raw)));
+/// Reads each element of an array.
+pub(super) fn each<'a>(
+    cursor: &mut Cursor<'a>,
+    at: &At<'_>,
+    what: &str,
+    mut take: impl FnMut(&mut Cursor<'a>, &At<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if cursor.kind() != b'[' {
+        return Err(at.expected(what, Some(cursor.raw())));
     }
-    raw.elements().enumerate().try_for_each(|(i, element)| take(element, &At::Item(at, i)))
+    cursor.elements(|cursor, place| take(cursor, &At::Item(at, place))).map(drop)
 }
 
-fn tool<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Tool<'a>, Fault> {
+fn tool<'a>(tool: Fields<'a>, at: &At<'_>) -> Result<Tool<'a>, Fault> {
+    let raw = tool.raw();
     if !raw.is_object() {
         return Err(at.expected("a tool", Some(raw)));
     }
-    let kind = match told(raw, "type") {
+    let kind = match tool.told("type") {
         Some(kind) => kind.string().ok_or_else(|| at.key("type").expected("a string", Some(kind)))?,
         None => "function".into(),
     };
     match &*kind {
-        // Some clients send the flat form of the Responses API here.
-        "function" => function(told(raw, "function").unwrap_or(raw), raw, at),
+        "function" => match tool.told("function") {
+            Some(inner) => function(inner, Some(tool), at),
+            // Some clients send the flat form of the Responses API here.
+            None => function(raw, None, at),
+        },
         "custom" => {
-            let custom = told(raw, "custom").unwrap_or(raw);
+            let custom = tool.told("custom").map_or(tool, Raw::fields);
             Ok(Tool::Custom {
-                name: required_text(told(custom, "name"), &at.key("custom").key("name"))?,
-                description: told(custom, "description").and_then(Text::of),
-                format: told(custom, "format"),
+                name: required_text(custom.told("name"), &at.key("custom").key("name"))?,
+                description: custom.told("description").and_then(Text::of),
+                format: custom.told("format"),
             })
         }
         _ => Ok(Tool::Opaque { dialect: Dialect::OpenAiChat, kind, raw }),
     }
 }
 
-/// A function: `function` is its description, `tool` what that stands in (the same object in the older and the flat form).
-fn function<'a>(function: Raw<'a>, tool: Raw<'a>, at: &At<'_>) -> Result<Tool<'a>, Fault> {
-    let nested = function != tool;
-    let at = if nested { at.key("function") } else { *at };
+/// A function: `function` is its description, `tool` what that stands in, where it does (not so in the older and the flat form).
+fn function<'a>(function: Raw<'a>, tool: Option<Fields<'a>>, at: &At<'_>) -> Result<Tool<'a>, Fault> {
+    let at = if tool.is_some() { at.key("function") } else { *at };
     if !function.is_object() {
         return Err(at.expected("an object", Some(function)));
     }
     let (mut name, mut description, mut parameters, mut strict, mut cache) = (None, None, None, None, None);
     let mut extensions = Vec::new();
-    let outer = nested.then(|| tool.members()).into_iter().flatten().filter(|(key, _)| key != "function");
+    let outer = tool.into_iter().flatten().filter(|(key, _)| key != "function");
     for (key, value) in function.members().chain(outer) {
         match &*key {
             _ if value.is_null() => {}
@@ -207,8 +227,8 @@ fn tool_choice<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<ToolChoice<'a>>, 
             let at = at.key("allowed_tools");
             let tools = told(allowed, "tools").ok_or_else(|| at.key("tools").expected("an array of tools", None))?;
             let mut names = Vec::new();
-            each(tools, &at.key("tools"), "an array of tools", |tool, at| {
-                names.push(chosen(tool, at)?);
+            each(&mut Cursor::over(tools), &at.key("tools"), "an array of tools", |cursor, at| {
+                names.push(chosen(cursor.raw(), at)?);
                 Ok(())
             })?;
             Ok(Some(ToolChoice::Allowed { required: told(allowed, "mode").and_then(Raw::inner) == Some("required"), names }))
@@ -232,8 +252,8 @@ fn stop<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Vec<Text<'a>>, Fault> {
         return Ok(vec![one]);
     }
     let mut texts = Vec::new();
-    each(raw, at, "a string or an array of strings", |raw, at| {
-        texts.push(text(raw, at)?);
+    each(&mut Cursor::over(raw), at, "a string or an array of strings", |cursor, at| {
+        texts.push(text(cursor.raw(), at)?);
         Ok(())
     })?;
     Ok(texts)

@@ -1,23 +1,25 @@
 //! Reading the conversation.
 
 use super::super::wire::{At, arguments, cache_mark, made_call_id, required_text, source, text, thinking_text, told, words};
+use super::decode::each;
 use crate::base::Fault;
-use crate::base::json::Raw;
+use crate::base::json::{Cursor, Fields as Members, Raw};
 use crate::ir::{CacheMark, Dialect, Extension, Media, MediaKind, Message, Part, Role, Source, Text};
+use std::convert::Infallible;
 
 /// What the kind of a call that the neutral form does not model begins with: it is no part of a content.
 pub(super) const OPAQUE_CALL: &str = "tool_calls.";
 
 /// Reads all messages. Tool results that stand next to each other make one user turn; a user message behind them stays
 /// one of its own.
-pub(super) fn decode_all<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Vec<Message<'a>>, Fault> {
-    if !raw.is_array() {
-        return Err(at.expected("an array of messages", Some(raw)));
-    }
+pub(super) fn decode_all<'a>(cursor: &mut Cursor<'a>, at: &At<'_>) -> Result<Vec<Message<'a>>, Fault> {
     let mut reader = Reader { messages: Vec::new(), results_open: false, legacy_call: None };
-    for (i, element) in raw.elements().enumerate() {
-        reader.message(element, i, &At::Item(at, i))?;
-    }
+    let mut place = 0;
+    each(cursor, at, "an array of messages", |cursor, at| {
+        reader.message(cursor, place, at)?;
+        place += 1;
+        Ok(())
+    })?;
     Ok(reader.messages)
 }
 
@@ -47,11 +49,12 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(raw: Raw<'a>) -> Self {
+    fn of(cursor: &mut Cursor<'a>) -> Self {
         let mut fields = Self::default();
-        for (name, value) in raw.members() {
+        let Ok(_) = cursor.members(|cursor, name| {
+            let value = cursor.raw();
             let place = match &*name {
-                _ if value.is_null() => continue,
+                _ if value.is_null() => return Ok::<_, Infallible>(()),
                 "role" => &mut fields.role,
                 "content" => &mut fields.content,
                 "name" => &mut fields.name,
@@ -64,18 +67,33 @@ impl<'a> Fields<'a> {
                 "thinking_blocks" if value.is_array() => &mut fields.thinking_blocks,
                 "cache_control" | "prompt_cache_breakpoint" => {
                     fields.cache = cache_mark(value);
-                    continue;
+                    return Ok(());
                 }
                 // An SDK's model of an answer, sent back as history, is full of empty lists.
-                _ if value.is_array() && value.elements().next().is_none() => continue,
+                _ if value.is_array() && value.elements().next().is_none() => return Ok(()),
                 _ => {
                     fields.extensions.push(Extension { dialect: Dialect::OpenAiChat, name, value });
-                    continue;
+                    return Ok(());
                 }
             };
             *place = Some(value);
-        }
+            Ok(())
+        });
         fields
+    }
+
+    /// Reads the content.
+    fn content(&mut self, at: &At<'_>, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
+        let Some(raw) = self.content else { return Ok(()) };
+        if let Some(text) = Text::of(raw) {
+            parts.reserve_exact(1);
+            parts.push(Part::text(text));
+            return Ok(());
+        }
+        each(&mut Cursor::over(raw), &at.key("content"), "a string or an array of parts", |cursor, at| {
+            parts.push(part(cursor.fields(), at, &mut self.extensions)?);
+            Ok(())
+        })
     }
 
     /// Members that mean something only in the model's own turns, told elsewhere.
@@ -96,31 +114,21 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> Fields<'a> {
-    /// Members of text parts and tool calls for which the neutral form has no room: named as lost, where they are.
-    fn keep_inner(&mut self) {
-        const TEXT: &[&str] = &["type", "text", "cache_control", "prompt_cache_breakpoint", "annotations"];
-        const CALL: &[&str] = &["id", "type", "index", "function", "custom", "cache_control"];
-        let parts = self.content.into_iter().flat_map(Raw::elements);
-        let texts = parts.filter(|part| part.member("text").is_some()).map(|part| (part, IN_CONTENT, TEXT));
-        let calls = self.tool_calls.into_iter().flat_map(Raw::elements).map(|call| (call, "tool_calls[].", CALL));
-        for (holder, place, known) in texts.chain(calls) {
-            for (name, value) in holder.members().filter(|(name, value)| !value.is_null() && !known.contains(&&**name)) {
-                self.extensions.push(Extension { dialect: Dialect::OpenAiChat, name: format!("{place}{name}").into(), value });
-            }
+/// Names members for which the neutral form has no room as lost, where they are.
+fn keep_inner<'a>(place: &str, members: Members<'a>, known: &[&str], extensions: &mut Vec<Extension<'a>>) {
+    for (name, value) in members {
+        if !value.is_null() && !known.contains(&&*name) {
+            extensions.push(Extension { dialect: Dialect::OpenAiChat, name: format!("{place}{name}").into(), value });
         }
     }
 }
 
-/// Where an extension stands that is not a member of its message.
-const IN_CONTENT: &str = "content[].";
-
 impl<'a> Reader<'a> {
-    fn message(&mut self, raw: Raw<'a>, place: usize, at: &At<'_>) -> Result<(), Fault> {
-        if !raw.is_object() {
-            return Err(at.expected("a message (an object)", Some(raw)));
+    fn message(&mut self, cursor: &mut Cursor<'a>, place: usize, at: &At<'_>) -> Result<(), Fault> {
+        if cursor.kind() != b'{' {
+            return Err(at.expected("a message (an object)", Some(cursor.raw())));
         }
-        let mut fields = Fields::of(raw);
+        let mut fields = Fields::of(cursor);
         let word = fields.role.and_then(Raw::string).ok_or_else(|| at.key("role").expected("a string", fields.role))?;
         let role = match &*word {
             "system" => Role::System,
@@ -133,14 +141,13 @@ impl<'a> Reader<'a> {
                 return Err(at.key("role").wrong(what));
             }
         };
-        fields.keep_inner();
         let mut parts = Vec::new();
         if role == Role::Assistant {
             thoughts(&fields, &mut parts);
-            self.assistant(&fields, place, at, &mut parts)?;
+            self.assistant(&mut fields, place, at, &mut parts)?;
         } else {
             fields.keep_foreign();
-            content(fields.content, &at.key("content"), &mut parts)?;
+            fields.content(at, &mut parts)?;
         }
         if let Some(mark) = fields.cache {
             mark_last(&mut parts, mark);
@@ -151,23 +158,20 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn assistant(&mut self, fields: &Fields<'a>, place: usize, at: &At<'_>, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
+    fn assistant(&mut self, fields: &mut Fields<'a>, place: usize, at: &At<'_>, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
         let has_calls = fields.function_call.is_some() || fields.tool_calls.is_some_and(|calls| calls.elements().next().is_some());
         // Beside tool calls an empty text is how some clients spell `null`.
         if !(has_calls && fields.content.and_then(Raw::inner) == Some("")) {
-            content(fields.content, &at.key("content"), parts)?;
+            fields.content(at, parts)?;
         }
         if let Some(refusal) = fields.refusal {
             parts.push(Part::Refusal(text(refusal, &at.key("refusal"))?));
         }
         if let Some(calls) = fields.tool_calls {
-            let at = at.key("tool_calls");
-            if !calls.is_array() {
-                return Err(at.expected("an array of tool calls", Some(calls)));
-            }
-            for (i, call) in calls.elements().enumerate() {
-                parts.push(tool_call(call, &At::Item(&at, i))?);
-            }
+            each(&mut Cursor::over(calls), &at.key("tool_calls"), "an array of tool calls", |cursor, at| {
+                parts.push(tool_call(cursor.fields(), at, &mut fields.extensions)?);
+                Ok(())
+            })?;
         }
         if let Some(call) = fields.function_call {
             let at = at.key("function_call");
@@ -181,7 +185,6 @@ impl<'a> Reader<'a> {
 
     fn result(&mut self, mut fields: Fields<'a>, at: &At<'_>) -> Result<(), Fault> {
         fields.keep_foreign();
-        fields.keep_inner();
         let id = match fields.tool_call_id {
             Some(id) => text(id, &at.key("tool_call_id"))?,
             // The older form pairs by the name alone; its call stands right before.
@@ -192,7 +195,7 @@ impl<'a> Reader<'a> {
             None => return Err(at.key("tool_call_id").expected("the id of a tool call", None)),
         };
         let mut parts = Vec::new();
-        content(fields.content, &at.key("content"), &mut parts)?;
+        fields.content(at, &mut parts)?;
         let result = Part::ToolResult { id, parts, error: false, cache: fields.cache };
         match self.messages.last_mut() {
             Some(last) if self.results_open => {
@@ -231,51 +234,41 @@ fn thinking(block: Raw<'_>) -> Part<'_> {
     Part::Reasoning { text: thinking_text(block), signature: words(told(block, "signature")) }
 }
 
-fn content<'a>(raw: Option<Raw<'a>>, at: &At<'_>, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
-    let Some(raw) = raw else { return Ok(()) };
-    if let Some(text) = Text::of(raw) {
-        parts.push(Part::text(text));
-        return Ok(());
-    }
-    if !raw.is_array() {
-        return Err(at.expected("a string or an array of parts", Some(raw)));
-    }
-    for (i, element) in raw.elements().enumerate() {
-        parts.push(part(element, &At::Item(at, i))?);
-    }
-    Ok(())
-}
-
-fn part<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Part<'a>, Fault> {
+fn part<'a>(part: Members<'a>, at: &At<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
+    const TEXT: &[&str] = &["type", "text", "cache_control", "prompt_cache_breakpoint", "annotations"];
+    let raw = part.raw();
     if let Some(text) = Text::of(raw) {
         return Ok(Part::text(text));
     }
     if !raw.is_object() {
         return Err(at.expected("a part (an object)", Some(raw)));
     }
-    let kind = match told(raw, "type") {
+    let kind = match part.told("type") {
         Some(kind) => kind.string().ok_or_else(|| at.key("type").expected("a string", Some(kind)))?,
-        None if told(raw, "text").is_some() => "text".into(),
+        None if part.told("text").is_some() => "text".into(),
         None => return Err(at.key("type").expected("a string", None)),
     };
-    let cache = told(raw, "cache_control").or_else(|| told(raw, "prompt_cache_breakpoint")).and_then(cache_mark);
+    let cache = part.told("cache_control").or_else(|| part.told("prompt_cache_breakpoint")).and_then(cache_mark);
     Ok(match &*kind {
         "text" | "input_text" | "output_text" => {
-            Part::Text { text: required_text(told(raw, "text"), &at.key("text"))?, citations: None, cache }
+            let text = required_text(part.told("text"), &at.key("text"))?;
+            keep_inner("content[].", part, TEXT, extensions);
+            Part::Text { text, citations: None, cache }
         }
-        "refusal" => Part::Refusal(required_text(told(raw, "refusal"), &at.key("refusal"))?),
-        "image_url" | "input_image" if told(raw, "file_id").is_none() => {
-            let image = told(raw, "image_url");
-            let url = image.filter(|image| image.is_object()).map_or(image, |image| told(image, "url"));
+        "refusal" => Part::Refusal(required_text(part.told("refusal"), &at.key("refusal"))?),
+        "image_url" | "input_image" if part.told("file_id").is_none() => {
+            let image = part.told("image_url");
+            let inner = image.filter(|image| image.is_object()).map(Raw::fields);
+            let url = inner.as_ref().map_or(image, |inner| inner.told("url"));
             let url = url.and_then(Raw::inner).ok_or_else(|| at.key("image_url").key("url").expected("a string", url))?;
-            let detail = image.and_then(|image| told(image, "detail")).or_else(|| told(raw, "detail")).and_then(Text::of);
+            let detail = inner.and_then(|inner| inner.told("detail")).or_else(|| part.told("detail")).and_then(Text::of);
             Part::Media(media(MediaKind::Image, source(url), None, detail, cache))
         }
         "input_audio" => {
             let at = at.key("input_audio");
-            let audio = told(raw, "input_audio").ok_or_else(|| at.expected("an object", None))?;
-            let data = required_text(told(audio, "data"), &at.key("data"))?;
-            let format = told(audio, "format").and_then(Raw::string);
+            let audio = part.told("input_audio").ok_or_else(|| at.expected("an object", None))?.fields();
+            let data = required_text(audio.told("data"), &at.key("data"))?;
+            let format = audio.told("format").and_then(Raw::string);
             let media_type = match format.as_deref() {
                 None | Some("wav") => Text::Escaped("audio/wav"),
                 Some("mp3") => Text::Escaped("audio/mpeg"),
@@ -283,15 +276,15 @@ fn part<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Part<'a>, Fault> {
             };
             Part::Media(media(MediaKind::Audio, Source::Base64 { media_type, data }, None, None, cache))
         }
-        "file" | "input_file" => file(told(raw, "file").unwrap_or(raw), cache, &at.key("file"))?,
+        "file" | "input_file" => file(&part.told("file").map_or(part, Raw::fields), cache, &at.key("file"))?,
         "thinking" => thinking(raw),
-        "redacted_thinking" => Part::RedactedReasoning(required_text(told(raw, "data"), &at.key("data"))?),
+        "redacted_thinking" => Part::RedactedReasoning(required_text(part.told("data"), &at.key("data"))?),
         _ => Part::Opaque { dialect: Dialect::OpenAiChat, kind, raw },
     })
 }
 
-fn file<'a>(file: Raw<'a>, cache: Option<CacheMark>, at: &At<'_>) -> Result<Part<'a>, Fault> {
-    let source = match (told(file, "file_data"), told(file, "file_id")) {
+fn file<'a>(file: &Members<'a>, cache: Option<CacheMark>, at: &At<'_>) -> Result<Part<'a>, Fault> {
+    let source = match (file.told("file_data"), file.told("file_id")) {
         (Some(data), _) => match source(data.inner().ok_or_else(|| at.key("file_data").expected("a string", Some(data)))?) {
             // Hosts take an address here too, or the bare base64 of a PDF.
             Source::Url(url) if !url.read().contains("://") => Source::Base64 { media_type: Text::Escaped("application/pdf"), data: url },
@@ -300,7 +293,7 @@ fn file<'a>(file: Raw<'a>, cache: Option<CacheMark>, at: &At<'_>) -> Result<Part
         (None, Some(id)) => Source::FileId { dialect: Dialect::OpenAiChat, id: text(id, &at.key("file_id"))? },
         (None, None) => return Err(at.wrong("expected `file_data` or `file_id`, found neither")),
     };
-    Ok(Part::Media(media(MediaKind::Document, source, told(file, "filename").and_then(Text::of), None, cache)))
+    Ok(Part::Media(media(MediaKind::Document, source, file.told("filename").and_then(Text::of), None, cache)))
 }
 
 fn media<'a>(
@@ -313,25 +306,30 @@ fn media<'a>(
     Media { kind, source, title, detail, extensions: Vec::new(), cache }
 }
 
-fn tool_call<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Part<'a>, Fault> {
+fn tool_call<'a>(tool_call: Members<'a>, at: &At<'_>, extensions: &mut Vec<Extension<'a>>) -> Result<Part<'a>, Fault> {
+    const CALL: &[&str] = &["id", "type", "index", "function", "custom", "cache_control"];
+    let raw = tool_call.raw();
     if !raw.is_object() {
         return Err(at.expected("a tool call (an object)", Some(raw)));
     }
-    let kind = told(raw, "type").and_then(Raw::string).unwrap_or("function".into());
+    let kind = tool_call.told("type").and_then(Raw::string).unwrap_or("function".into());
     let (member, custom) = match &*kind {
         "function" | "" => ("function", false),
         "custom" => ("custom", true),
         _ => return Ok(Part::Opaque { dialect: Dialect::OpenAiChat, kind: format!("{OPAQUE_CALL}{kind}").into(), raw }),
     };
     let at_call = at.key(member);
-    let call = told(raw, member).filter(|call| call.is_object()).ok_or_else(|| at_call.expected("an object", raw.member(member)))?;
-    Ok(Part::ToolCall {
-        id: required_text(told(raw, "id"), &at.key("id"))?,
-        name: required_text(told(call, "name"), &at_call.key("name"))?,
-        arguments: arguments(told(call, if custom { "input" } else { "arguments" })),
+    let call = tool_call.told(member).filter(|call| call.is_object());
+    let call = call.ok_or_else(|| at_call.expected("an object", tool_call.get(member)))?.fields();
+    let part = Part::ToolCall {
+        id: required_text(tool_call.told("id"), &at.key("id"))?,
+        name: required_text(call.told("name"), &at_call.key("name"))?,
+        arguments: arguments(call.told(if custom { "input" } else { "arguments" })),
         custom,
-        cache: told(raw, "cache_control").and_then(cache_mark),
-    })
+        cache: tool_call.told("cache_control").and_then(cache_mark),
+    };
+    keep_inner("tool_calls[].", tool_call, CALL, extensions);
+    Ok(part)
 }
 
 /// A mark on the message stands behind its last part.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::json::Raw;
 use crate::ir::{Finish, FinishReason, Text, Usage, unfold};
 
 fn words() -> impl Strategy<Value = String> {
@@ -103,7 +104,11 @@ proptest! {
         mangle(&mut tree, &mut left, &value(JUNK[with].as_bytes()));
         let text = tree.to_string();
         for body in [text.as_bytes(), &text.as_bytes()[..chop.min(text.len())]] {
-            if let Ok((again, _)) = OpenAiChat.decode_request(body).and_then(|request| written(&request, &traits())) {
+            if Raw::parse(body).is_err() {
+                // The edge refuses such a body; here it must do no harm.
+                let read = OpenAiChat.decode_request(body);
+                drop(read.and_then(|r| OpenAiChat.encode_request(&r, "m", &traits(), &mut Notes::default(), &mut Vec::new())));
+            } else if let Ok((again, _)) = OpenAiChat.decode_request(body).and_then(|request| written(&request, &traits())) {
                 let again = again.to_string();
                 let once = OpenAiChat.decode_request(again.as_bytes()).unwrap();
                 let twice = written(&once, &traits()).unwrap().0;

@@ -1,0 +1,766 @@
+//! Requests, both ways.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::Bedrock;
+use super::{CLAUDE, NOVA, encoded, losses};
+use crate::base::FaultKind;
+use crate::base::json::Raw;
+use crate::dialect::{Codec, Notes};
+use crate::ir::{
+    CacheMark, CacheTtl, Dialect, Effort, Extension, Media, MediaKind, Message, ModelTraits, Number, OutputFormat, Part, Reasoning,
+    ReasoningMode, Request, Role, Source, Text, Thinking, Tool, ToolChoice, proof,
+};
+
+fn decoded(body: &str) -> Request<'_> {
+    Bedrock.decode_request(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"))
+}
+
+fn says(role: Role, text: &'static str) -> Message<'static> {
+    Message::new(role, vec![Part::text(Text::plain(text))])
+}
+
+fn asking() -> Request<'static> {
+    Request { messages: vec![says(Role::User, "hi")], ..Request::default() }
+}
+
+fn of(parts: Vec<Part<'static>>) -> Request<'static> {
+    Request { messages: vec![Message::new(Role::User, parts)], ..Request::default() }
+}
+
+fn function(name: &'static str) -> Tool<'static> {
+    let parameters = Some(Raw::literal(r#"{"type":"object"}"#).into());
+    Tool::Function { name: Text::plain(name), description: None, parameters, strict: None, cache: None, extensions: vec![] }
+}
+
+fn call(id: &'static str, name: &'static str, arguments: &'static str) -> Part<'static> {
+    Part::ToolCall { id: Text::plain(id), name: Text::plain(name), arguments: Text::plain(arguments), custom: false, cache: None }
+}
+
+fn result(id: &'static str, text: &'static str) -> Part<'static> {
+    Part::ToolResult { id: Text::plain(id), parts: vec![Part::text(Text::plain(text))], error: false, cache: None }
+}
+
+fn foreign(name: &'static str, value: &'static str) -> Extension<'static> {
+    Extension { dialect: Dialect::OpenAiChat, name: name.into(), value: Raw::literal(value) }
+}
+
+fn media(kind: MediaKind, source: Source<'static>, title: Option<&'static str>) -> Part<'static> {
+    Part::Media(Media { kind, source, title: title.map(Text::plain), detail: None, extensions: vec![], cache: None })
+}
+
+fn base64(media_type: &'static str) -> Source<'static> {
+    Source::Base64 { media_type: Text::plain(media_type), data: Text::plain("QQ==") }
+}
+
+#[test]
+fn reads_every_member() {
+    let request = decoded(
+        r#"{"system":[{"text":"Be brief."},{"cachePoint":{"type":"default","ttl":"1h"}},{"guardContent":{"text":{"text":"Guarded","qualifiers":["query"]}}}],
+            "inferenceConfig":{"maxTokens":1024,"temperature":0.70,"topP":0.9,"stopSequences":["END","\n\n"],"new":1},
+            "toolConfig":{"tools":[
+                {"toolSpec":{"name":"get","description":"d","inputSchema":{"json":{"type":"object"}},"strict":true}},
+                {"cachePoint":{"type":"default"}},
+                {"systemTool":{"name":"nova_grounding"}}],
+              "toolChoice":{"tool":{"name":"get"}}},
+            "additionalModelRequestFields":{"thinking":{"type":"adaptive","display":"omitted"},"output_config":{"effort":"high"},
+              "top_k":40,"tool_choice":{"disable_parallel_tool_use":true},"anthropic_beta":["x"]},
+            "outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"name":"n","schema":"{\"type\": \"object\"}"}}}},
+            "serviceTier":{"type":"flex"},"requestMetadata":{"user_id":"u-1","team":"a"},
+            "guardrailConfig":{"guardrailIdentifier":"g"},"performanceConfig":null,
+            "messages":[{"role":"user","content":[{"text":"hi"}]}]}"#,
+    );
+    assert_eq!((request.output_tokens_max, request.stream_usage), (Some(1024), true));
+    assert_eq!(
+        (request.temperature, request.top_p.unwrap().value(), request.top_k.unwrap().value()),
+        (Some(Number("0.70".into())), 0.9, 40.0)
+    );
+    assert_eq!(request.stop, [Text::plain("END"), Text::plain("\n\n")]);
+    assert_eq!((request.user, request.service_tier), (Some(Text::plain("u-1")), Some(Text::plain("flex"))));
+    assert_eq!((request.tool_choice, request.parallel_tool_calls), (Some(ToolChoice::Named(Text::plain("get"))), Some(false)));
+    let reasoning =
+        Reasoning { mode: Some(ReasoningMode::Adaptive), effort: Some(Effort::High), budget_tokens: None, summary: Some(false) };
+    assert_eq!(request.reasoning, Some(reasoning));
+    let Some(OutputFormat::JsonSchema { name, schema, .. }) = &request.output else { panic!("{:?}", request.output) };
+    assert_eq!((name.as_ref().unwrap().read(), schema.raw().get()), ("n".into(), r#"{"type": "object"}"#));
+    let names: Vec<_> = request.extensions.iter().map(|e| &*e.name).collect();
+    let wanted = ["inferenceConfig.new", "additionalModelRequestFields.anthropic_beta", "requestMetadata.team", "guardrailConfig"];
+    assert_eq!(names, wanted);
+    let system = &request.messages[0];
+    assert_eq!((system.role, system.parts.len(), &*system.extensions[0].name), (Role::System, 2, "content[].guardContent"));
+    assert!(matches!(system.parts[0], Part::Text { cache: Some(CacheMark { ttl: Some(CacheTtl::Hour1) }), .. }));
+    assert!(matches!(&request.tools[0], Tool::Function { strict: Some(true), cache: Some(_), .. }));
+    assert!(matches!(&request.tools[1], Tool::Opaque { kind, .. } if kind == "systemTool"));
+}
+
+#[test]
+fn reads_every_block() {
+    let block = |json: &str| {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":[{json}]}}]}}"#);
+        let message = Bedrock.decode_request(body.as_bytes()).unwrap().messages.remove(0);
+        format!("{:?} {:?}", message.parts, message.extensions.iter().map(|e| &*e.name).collect::<Vec<_>>())
+    };
+    let cases = [
+        (r#"{"text":"a\nb","image":null}"#, &["Text", r#"Escaped("a\\nb")"#, "citations: None"][..]),
+        (r#"{"image":{"format":"jpeg","source":{"bytes":"QQ=="}}}"#, &["Image", "image/jpeg", "QQ=="]),
+        (r#"{"image":{"format":"png","source":{"s3Location":{"uri":"s3://b/k"}}}}"#, &["Image", "Opaque", "s3://b/k"]),
+        (
+            r#"{"document":{"format":"pdf","name":"a b","source":{"bytes":"QQ=="},"context":"c"}}"#,
+            &["Document", "application/pdf", "a b", "context"],
+        ),
+        (r#"{"document":{"format":"txt","name":"n","source":{"text":"words"}}}"#, &["Document", "Plain", "words"]),
+        (r#"{"document":{"format":"txt","name":"n","source":{"content":[{"text":"words"}]}}}"#, &["Document", "Opaque"]),
+        (r#"{"video":{"format":"three_gp","source":{"bytes":"QQ=="}}}"#, &["Video", "video/3gpp"]),
+        (r#"{"audio":{"format":"wav","source":{"bytes":"QQ=="}}}"#, &["Audio", "audio/wav"]),
+        (r#"{"toolUse":{"toolUseId":"t1","name":"f","input":{"a": 1.0}}}"#, &["ToolCall", r#"{\"a\": 1.0}"#, "custom: false"]),
+        (r#"{"toolUse":{"toolUseId":"t1","name":"f","type":"tool_use"}}"#, &["ToolCall", "{}"]),
+        (r#"{"toolUse":{"toolUseId":"t1","name":"f","input":{},"type":"server_tool_use"}}"#, &["Opaque", "toolUse"]),
+        (
+            r#"{"toolResult":{"toolUseId":"t1","content":[{"text":"ok"},{"json":{"a": 1}},{"image":{"format":"png","source":{"bytes":"QQ=="}}}],"status":"error"}}"#,
+            &["ToolResult", "ok", r#"{\"a\": 1}"#, "Image", "error: true"],
+        ),
+        (r#"{"toolResult":{"toolUseId":"t1","content":[{"toolResult":{}}]}}"#, &["ToolResult", "Opaque", "error: false"]),
+        (r#"{"toolResult":{"toolUseId":"t1","content":[],"type":"nova_code_interpreter_result"}}"#, &["Opaque", "toolResult"]),
+        (r#"{"reasoningContent":{"reasoningText":{"text":"hm","signature":"sig"}}}"#, &["Reasoning", "hm", "b3V0cmlkZXIvYmVkcm9jay8vsig"]),
+        (r#"{"reasoningContent":{"redactedContent":"QQ=="}}"#, &["RedactedReasoning", "b3V0cmlkZXIvYmVkcm9jay8vQQ=="]),
+        (r#"{"text":"a"},{"cachePoint":{"type":"default"}}"#, &["cache: Some(CacheMark { ttl: None })", "[]"]),
+        (r#"{"cachePoint":{"type":"default"}},{"text":"a"}"#, &["cache: None", "content[].cachePoint"]),
+        (
+            r#"{"citationsContent":{"content":[{"text":"a"},{"text":"b"}],"citations":[{"title":"t"}]}}"#,
+            &["Plain(\"ab\")", "citations: Some"],
+        ),
+        (r#"{"guardContent":{"image":{"format":"png","source":{"bytes":"QQ=="}}}}"#, &["Image", "content[].guardContent"]),
+        (r#"{"searchResult":{"source":"s","title":"t","content":[]}}"#, &["Opaque", "searchResult"]),
+        (r#"{"fromTheFuture":{}}"#, &["Opaque", "fromTheFuture"]),
+    ];
+    for (json, wanted) in cases {
+        let got = block(json);
+        for part in wanted {
+            assert!(got.contains(part), "{json}: no {part} in {got}");
+        }
+    }
+}
+
+#[test]
+fn reads_what_each_family_calls_thinking() {
+    let cases = [
+        (r#"{"thinking":{"type":"enabled","budget_tokens":2048}}"#, Some((Some(ReasoningMode::Enabled), None, Some(2048)))),
+        (r#"{"reasoning_config":{"type":"enabled","budget_tokens":1024}}"#, Some((Some(ReasoningMode::Enabled), None, Some(1024)))),
+        (
+            r#"{"reasoningConfig":{"type":"enabled","maxReasoningEffort":"low"}}"#,
+            Some((Some(ReasoningMode::Enabled), Some(Effort::Low), None)),
+        ),
+        (r#"{"reasoning_effort":"high"}"#, Some((None, Some(Effort::High), None))),
+        (r#"{"thinking":{"type":"later"}}"#, None),
+        (r#"{"thinking":{"type":"enabled","new":1}}"#, None),
+        (r#"{"reasoning_effort":"ultra"}"#, None),
+        (r#"{"output_config":{"effort":"low","x":1}}"#, None),
+    ];
+    for (fields, wanted) in cases {
+        let body = format!(r#"{{"additionalModelRequestFields":{fields},"messages":[{{"role":"user","content":[]}}]}}"#);
+        let request = decoded(&body);
+        assert_eq!(request.reasoning.map(|r| (r.mode, r.effort, r.budget_tokens)), wanted, "{fields}");
+        assert_eq!(request.extensions.len(), usize::from(wanted.is_none()), "{fields}");
+    }
+    let nova = decoded(r#"{"additionalModelRequestFields":{"inferenceConfig":{"topK":20}},"messages":[{"role":"user","content":[]}]}"#);
+    assert_eq!(nova.top_k, Some(Number("20".into())));
+}
+
+#[test]
+fn names_what_is_wrong_and_where() {
+    let with = |member: &str| format!(r#"{{"messages":[{{"role":"user","content":[]}}],{member}}}"#);
+    let message = |message: &str| format!(r#"{{"messages":[{{"role":"user","content":[]}},{message}]}}"#);
+    let block = |block: &str| message(&format!(r#"{{"role":"user","content":[{block}]}}"#));
+    let cases = [
+        ("{}".to_owned(), "messages", "Field required"),
+        (r#"{"messages":[]}"#.to_owned(), "messages", "at least one"),
+        (r#"{"messages":{}}"#.to_owned(), "messages", "expected an array of messages, found an object"),
+        (with(r#""system":"be brief""#), "system", "expected an array of system blocks, found a string"),
+        (with(r#""inferenceConfig":{"maxTokens":"many"}"#), "inferenceConfig.maxTokens", "expected a whole number, found a string"),
+        (with(r#""inferenceConfig":{"stopSequences":["a",1]}"#), "inferenceConfig.stopSequences.1", "expected a string"),
+        (with(r#""toolConfig":{"tools":[{}]}"#), "toolConfig.tools.0", "toolSpec"),
+        (with(r#""toolConfig":{"tools":[{"toolSpec":{}}]}"#), "toolConfig.tools.0.toolSpec.name", "Field required"),
+        (with(r#""toolConfig":{"toolChoice":"auto"}"#), "toolConfig.toolChoice", "expected an object, found a string"),
+        (with(r#""serviceTier":"flex""#), "serviceTier", "expected an object"),
+        (
+            with(r#""outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{oops"}}}}"#),
+            "outputConfig.textFormat.structure.jsonSchema.schema",
+            "must hold a JSON schema",
+        ),
+        (message(r#"{"role":"user","content":"hi"}"#), "messages.1.content", "expected an array of content blocks, found a string"),
+        (message(r#"{"role":"tool","content":[]}"#), "messages.1.role", "found \"tool\""),
+        (message(r#"{"content":[]}"#), "messages.1.role", "Field required"),
+        (block("{}"), "messages.1.content.0", "found an empty object"),
+        (block(r#"{"text":1}"#), "messages.1.content.0.text", "found a number"),
+        (block(r#"{"image":{"format":"png"}}"#), "messages.1.content.0.image.source", "Field required"),
+        (block(r#"{"toolUse":{"name":"f"}}"#), "messages.1.content.0.toolUse.toolUseId", "Field required"),
+        (block(r#"{"toolResult":{"toolUseId":"t","content":"x"}}"#), "messages.1.content.0.toolResult.content", "expected an array"),
+        (block(r#"{"cachePoint":1}"#), "messages.1.content.0.cachePoint", "found a number"),
+    ];
+    for (body, param, text) in cases {
+        let fault = Bedrock.decode_request(body.as_bytes()).unwrap_err();
+        assert_eq!((fault.kind, fault.param.as_deref()), (FaultKind::BadRequest, Some(param)), "{body}: {fault}");
+        assert!(fault.client_text.contains(text) && fault.client_text.starts_with(param), "{body}: {}", fault.client_text);
+    }
+    assert_eq!(Bedrock.decode_request(b"[]").unwrap_err().kind, FaultKind::BadRequest);
+}
+
+#[test]
+fn writes_a_conversation_in_its_order() {
+    let sig = Text::plain("sig");
+    let own = proof::read(Dialect::Bedrock, sig.clone()).into_owned();
+    let messages = vec![
+        says(Role::System, "Be brief."),
+        says(Role::User, "one"),
+        says(Role::User, " "),
+        says(Role::User, "two"),
+        Message::new(
+            Role::Assistant,
+            vec![
+                Part::text(Text::plain("I look.")),
+                Part::Reasoning { text: Text::plain("hm"), signature: Some(own.clone()) },
+                Part::Reasoning { text: Text::plain("another's"), signature: Some(sig) },
+                Part::Reasoning { text: Text::plain("unsigned"), signature: None },
+                Part::RedactedReasoning(proof::read(Dialect::Bedrock, Text::plain("QQ==")).into_owned()),
+                call("call/1", "ns.get", r#"{"a":1}"#),
+                call("call_2", "get", ""),
+                call("call_3", "get", "[1]"),
+            ],
+        ),
+        Message::new(Role::User, vec![result("call/1", "r1")]),
+        Message::new(
+            Role::User,
+            vec![
+                Part::text(Text::plain("and?")),
+                result("call_2", " "),
+                Part::ToolResult { id: Text::plain("call_3"), parts: vec![], error: true, cache: None },
+            ],
+        ),
+        says(Role::Developer, "Now in French."),
+        says(Role::Assistant, "Bon. "),
+    ];
+    let request = Request { messages, tools: vec![function("ns.get"), function("get")], ..Request::default() };
+    let (body, notes) = encoded(&request, CLAUDE, &ModelTraits::default());
+    assert_eq!(body["system"], json!([{"text": "Be brief."}]));
+    let id = body["messages"][1]["content"][3]["toolUse"]["toolUseId"].clone();
+    assert!(id.as_str().unwrap().starts_with("call_1_"), "{id}");
+    assert_eq!(
+        body["messages"],
+        json!([
+            {"role": "user", "content": [{"text": "one"}, {"text": "two"}]},
+            {"role": "assistant", "content": [
+                {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig"}}},
+                {"reasoningContent": {"redactedContent": "QQ=="}},
+                {"text": "I look."},
+                {"toolUse": {"toolUseId": id, "name": "ns_get", "input": {"a": 1}}},
+                {"toolUse": {"toolUseId": "call_2", "name": "get", "input": {}}},
+                {"toolUse": {"toolUseId": "call_3", "name": "get", "input": {"_raw": "[1]"}}},
+            ]},
+            {"role": "user", "content": [
+                {"toolResult": {"toolUseId": id, "content": [{"text": "r1"}]}},
+                {"toolResult": {"toolUseId": "call_2", "content": []}},
+                {"toolResult": {"toolUseId": "call_3", "content": [], "status": "error"}},
+                {"text": "and?"}, {"text": "Now in French."},
+            ]},
+            {"role": "assistant", "content": [{"text": "Bon."}]},
+        ])
+    );
+    assert_eq!(losses(&notes), ["messages[].reasoning", "messages[].system"]);
+    let spec = |name: &str| json!({"toolSpec": {"name": name, "description": name, "inputSchema": {"json": {"type": "object"}}}});
+    assert_eq!(body["toolConfig"], json!({"tools": [spec("ns_get"), spec("get")]}));
+    assert_eq!(notes.tools.restore("ns_get"), Some(("ns.get", false)));
+}
+
+/// What is changed on an asking request, for which model, what is looked for, and what is lost.
+type Case = (fn(&mut Request<'static>, &mut ModelTraits), &'static str, &'static str, Value, &'static [&'static str]);
+
+#[test]
+fn writes_every_member_as_its_model_takes_it() {
+    const GPT_OSS: &str = "openai.gpt-oss-120b-1:0";
+    const LLAMA: &str = "us.meta.llama4-scout-17b-instruct-v1:0";
+    const NOVA_2: &str = "global.amazon.nova-2-lite-v1:0";
+    let cases: [Case; 34] = [
+        (|r, _| r.output_tokens_max = Some(5), CLAUDE, "/inferenceConfig", json!({"maxTokens": 5}), &[]),
+        (|r, _| r.temperature = Some(Number("1.5".into())), CLAUDE, "/inferenceConfig", json!({"temperature": 1}), &["temperature"]),
+        (|r, _| r.temperature = Some(Number("0".into())), CLAUDE, "/inferenceConfig", json!({"temperature": 0}), &[]),
+        (
+            |r, t| {
+                (r.temperature, r.top_p) = (Some(Number("0.5".into())), Some(Number("0.5".into())));
+                t.sampling_together = false;
+            },
+            CLAUDE,
+            "/inferenceConfig",
+            json!({"temperature": 0.5}),
+            &["top_p"],
+        ),
+        (
+            |r, t| {
+                (r.temperature, r.top_k) = (Some(Number("0.1".into())), Some(Number("4".into())));
+                t.sampling = false;
+            },
+            CLAUDE,
+            "/inferenceConfig",
+            Value::Null,
+            &["temperature", "top_k"],
+        ),
+        (|r, _| r.stop = vec![Text::plain("a"), Text::plain(" ")], CLAUDE, "/inferenceConfig", json!({"stopSequences": ["a"]}), &["stop"]),
+        (|r, _| r.stop = vec![Text::plain("a")], CLAUDE, "/additionalModelResponseFieldPaths", json!(["/stop_sequence"]), &[]),
+        (
+            |r, _| r.stop = vec![Text::plain("\n")],
+            LLAMA,
+            "",
+            json!({"inferenceConfig": {"stopSequences": ["\n"]}, "messages": [{"role": "user", "content": [{"text": "hi"}]}]}),
+            &[],
+        ),
+        (|r, _| r.top_k = Some(Number("4".into())), CLAUDE, "/additionalModelRequestFields", json!({"top_k": 4}), &[]),
+        (|r, _| r.top_k = Some(Number("4".into())), NOVA, "/additionalModelRequestFields", json!({"inferenceConfig": {"topK": 4}}), &[]),
+        (|r, _| r.top_k = Some(Number("4".into())), LLAMA, "/additionalModelRequestFields", Value::Null, &["top_k"]),
+        (
+            |r, _| r.reasoning = Some(Reasoning { effort: Some(Effort::High), ..Reasoning::default() }),
+            CLAUDE,
+            "/additionalModelRequestFields",
+            json!({"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "high"}}),
+            &[],
+        ),
+        (
+            |r, t| {
+                r.reasoning = Some(Reasoning { effort: Some(Effort::High), ..Reasoning::default() });
+                t.thinking = Thinking::Budget;
+            },
+            CLAUDE,
+            "",
+            json!({
+                "inferenceConfig": {"maxTokens": 32000},
+                "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 4096}},
+                "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+            }),
+            &[],
+        ),
+        (
+            |r, _| {
+                r.reasoning = Some(Reasoning { effort: Some(Effort::Xhigh), ..Reasoning::default() });
+                (r.output_tokens_max, r.temperature) = (Some(100), Some(Number("0".into())));
+            },
+            NOVA_2,
+            "",
+            json!({
+                "additionalModelRequestFields": {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}},
+                "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+            }),
+            &["max_tokens", "temperature"],
+        ),
+        (
+            |r, _| r.reasoning = Some(Reasoning { mode: Some(ReasoningMode::Disabled), ..Reasoning::default() }),
+            NOVA_2,
+            "/additionalModelRequestFields",
+            Value::Null,
+            &[],
+        ),
+        (
+            |r, _| r.reasoning = Some(Reasoning { effort: Some(Effort::Minimal), ..Reasoning::default() }),
+            GPT_OSS,
+            "/additionalModelRequestFields",
+            json!({"reasoning_effort": "low"}),
+            &[],
+        ),
+        (
+            |r, _| r.reasoning = Some(Reasoning { effort: Some(Effort::Low), ..Reasoning::default() }),
+            NOVA,
+            "/additionalModelRequestFields",
+            Value::Null,
+            &["reasoning_effort"],
+        ),
+        (
+            |r, _| (r.tools, r.parallel_tool_calls) = (vec![function("f")], Some(false)),
+            CLAUDE,
+            "/additionalModelRequestFields",
+            json!({"tool_choice": {"disable_parallel_tool_use": true}}),
+            &[],
+        ),
+        (
+            |r, _| (r.tools, r.parallel_tool_calls) = (vec![function("f")], Some(false)),
+            NOVA,
+            "/additionalModelRequestFields",
+            Value::Null,
+            &["parallel_tool_calls"],
+        ),
+        (
+            |r, _| (r.tools, r.tool_choice) = (vec![function("f")], Some(ToolChoice::Auto)),
+            CLAUDE,
+            "/toolConfig/toolChoice",
+            json!({"auto": {}}),
+            &[],
+        ),
+        (
+            |r, _| (r.tools, r.tool_choice) = (vec![function("f")], Some(ToolChoice::Auto)),
+            LLAMA,
+            "/toolConfig/toolChoice",
+            Value::Null,
+            &[],
+        ),
+        (
+            |r, _| (r.tools, r.tool_choice) = (vec![function("f")], Some(ToolChoice::Required)),
+            CLAUDE,
+            "/toolConfig/toolChoice",
+            json!({"any": {}}),
+            &[],
+        ),
+        (
+            |r, _| (r.tools, r.tool_choice) = (vec![function("f")], Some(ToolChoice::None)),
+            CLAUDE,
+            "/toolConfig/toolChoice",
+            Value::Null,
+            &["tool_choice"],
+        ),
+        (
+            |r, _| (r.tools, r.tool_choice) = (vec![function("a.b")], Some(ToolChoice::Named(Text::plain("a.b")))),
+            CLAUDE,
+            "/toolConfig/toolChoice",
+            json!({"tool": {"name": "a_b"}}),
+            &[],
+        ),
+        (
+            |r, t| {
+                (r.tools, r.tool_choice) = (vec![function("f")], Some(ToolChoice::Required));
+                t.forced_tool = false;
+            },
+            CLAUDE,
+            "/toolConfig/toolChoice",
+            Value::Null,
+            &["tool_choice"],
+        ),
+        (
+            |r, _| {
+                r.tools = vec![function("f"), function("g")];
+                r.tool_choice = Some(ToolChoice::Allowed { required: true, names: vec![Text::plain("g")] });
+            },
+            CLAUDE,
+            "/toolConfig",
+            json!({"tools": [{"toolSpec": {"name": "g", "description": "g", "inputSchema": {"json": {"type": "object"}}}}], "toolChoice": {"any": {}}}),
+            &[],
+        ),
+        (
+            |r, _| {
+                let schema = Raw::literal(r#"{"type":"object","properties":{"a":{"type":"integer","minimum":1}}}"#).into();
+                r.output = Some(OutputFormat::JsonSchema { name: Some(Text::plain("n")), description: None, schema, strict: Some(true) });
+            },
+            CLAUDE,
+            "/outputConfig",
+            json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
+                "schema": r#"{"type":"object","properties":{"a":{"type":"integer","description":"{minimum: 1}"}},"additionalProperties":false}"#,
+                "name": "n",
+            }}}}),
+            &[],
+        ),
+        (
+            |r, _| r.output = Some(OutputFormat::JsonObject),
+            CLAUDE,
+            "/system",
+            json!([{"text": "Answer with one valid JSON object and nothing else."}]),
+            &["response_format"],
+        ),
+        (|r, _| r.service_tier = Some(Text::plain("priority")), CLAUDE, "/serviceTier", json!({"type": "priority"}), &[]),
+        (|r, _| r.service_tier = Some(Text::plain("scale")), CLAUDE, "/serviceTier", Value::Null, &["service_tier"]),
+        (
+            |r, _| {
+                r.user = Some(Text::plain("u-1"));
+                r.extensions = vec![foreign("metadata", r#"{"team":"a","bad":"é","n":1}"#)];
+            },
+            CLAUDE,
+            "/requestMetadata",
+            json!({"user_id": "u-1", "team": "a"}),
+            &["metadata"],
+        ),
+        (|r, _| r.user = Some(Text::plain("{\"a\":1}")), CLAUDE, "/requestMetadata", Value::Null, &["user"]),
+        (
+            |r, _| {
+                r.seed = Some(Number("1".into()));
+                r.extensions = vec![foreign("verbosity", r#""low""#), foreign("store", "false")];
+            },
+            CLAUDE,
+            "/verbosity",
+            Value::Null,
+            &["seed", "verbosity"],
+        ),
+        (
+            |r, _| {
+                let own =
+                    |name: &'static str, value| Extension { dialect: Dialect::Bedrock, name: name.into(), value: Raw::literal(value) };
+                r.extensions =
+                    vec![own("guardrailConfig", r#"{"a":1}"#), own("additionalModelRequestFields.x", "1"), own("inferenceConfig.y", "2")];
+            },
+            CLAUDE,
+            "",
+            json!({
+                "inferenceConfig": {"y": 2},
+                "additionalModelRequestFields": {"x": 1},
+                "guardrailConfig": {"a": 1},
+                "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+            }),
+            &[],
+        ),
+    ];
+    for (i, (change, model, place, wanted, lost)) in cases.into_iter().enumerate() {
+        let (mut request, mut traits) = (asking(), ModelTraits::default());
+        change(&mut request, &mut traits);
+        let (body, notes) = encoded(&request, model, &traits);
+        assert_eq!(body.pointer(place).cloned().unwrap_or_default(), wanted, "case {i} {place}: {body}");
+        assert_eq!(losses(&notes), lost, "case {i} {place}");
+    }
+}
+
+#[test]
+fn declares_the_tools_of_a_history() {
+    let messages = vec![
+        says(Role::User, "hi"),
+        Message::new(Role::Assistant, vec![call("c", "f.x", "{}")]),
+        Message::new(Role::User, vec![result("c", "r")]),
+    ];
+    let (body, notes) = encoded(&Request { messages, ..Request::default() }, CLAUDE, &ModelTraits::default());
+    let spec = json!({"name": "f_x", "description": "f_x", "inputSchema": {"json": {"type": "object", "properties": {}}}});
+    assert_eq!(body["toolConfig"], json!({"tools": [{"toolSpec": spec}]}));
+    assert_eq!(notes.tools.restore("f_x"), Some(("f.x", false)));
+}
+
+#[test]
+fn writes_cache_points_behind_what_they_mark_and_keeps_the_last_four() {
+    let mark = |ttl| Some(CacheMark { ttl });
+    let text = |text: &'static str, ttl| Part::Text { text: Text::plain(text), citations: None, cache: mark(ttl) };
+    let mut tool = function("f");
+    if let Tool::Function { cache, .. } = &mut tool {
+        *cache = mark(None);
+    }
+    let inner = Part::Text { text: Text::plain("r"), citations: None, cache: mark(None) };
+    let request = Request {
+        tools: vec![tool],
+        messages: vec![
+            Message::new(Role::System, vec![text("s", Some(CacheTtl::Hour1))]),
+            Message::new(Role::User, vec![text("a", None)]),
+            Message::new(
+                Role::Assistant,
+                vec![Part::ToolCall {
+                    id: Text::plain("c"),
+                    name: Text::plain("f"),
+                    arguments: Text::plain("{}"),
+                    custom: false,
+                    cache: mark(None),
+                }],
+            ),
+            Message::new(Role::User, vec![Part::ToolResult { id: Text::plain("c"), parts: vec![inner], error: false, cache: None }]),
+        ],
+        ..Request::default()
+    };
+    let point = json!({"cachePoint": {"type": "default"}});
+    let (body, notes) = encoded(&request, CLAUDE, &ModelTraits::default());
+    assert_eq!(body["toolConfig"]["tools"].as_array().unwrap().len(), 1, "the earliest of five is gone");
+    assert_eq!(body["system"], json!([{"text": "s"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]));
+    for turn in 0..3 {
+        assert_eq!(body["messages"][turn]["content"][1], point, "{body}");
+    }
+    assert_eq!(losses(&notes), ["cache_control"]);
+    let (body, notes) = encoded(&request, NOVA, &ModelTraits::default());
+    assert_eq!(body["system"], json!([{"text": "s"}, point]));
+    assert_eq!(losses(&notes), ["tools[].cache_control", "cache_control.ttl"]);
+    let (body, notes) = encoded(&request, "mistral.mistral-large-2402-v1:0", &ModelTraits::default());
+    assert!(!body.to_string().contains("cachePoint"));
+    assert_eq!(losses(&notes), ["cache_control"]);
+}
+
+#[test]
+fn writes_media_as_bytes() {
+    let cases = [
+        (media(MediaKind::Image, base64("image/jpg"), None), json!({"image": {"format": "jpeg", "source": {"bytes": "QQ=="}}})),
+        (
+            media(MediaKind::Image, Source::Url(Text::plain("data:image/webp;base64,QQ==")), None),
+            json!({"image": {"format": "webp", "source": {"bytes": "QQ=="}}}),
+        ),
+        (
+            media(MediaKind::Video, Source::Url(Text::plain("s3://bucket/film.MP4")), None),
+            json!({"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://bucket/film.MP4"}}}}),
+        ),
+        (
+            media(MediaKind::Document, base64("application/pdf"), Some("Annual  report.pdf")),
+            json!({"document": {"format": "pdf", "name": "Annual report", "source": {"bytes": "QQ=="}}}),
+        ),
+        (
+            media(MediaKind::Document, Source::Plain(Text::plain("wörds")), None),
+            json!({"document": {"format": "txt", "name": "document", "source": {"bytes": "d8O2cmRz"}}}),
+        ),
+        (
+            media(MediaKind::Document, base64("text/x-log; charset=utf-8"), Some("é_1")),
+            json!({"document": {"format": "txt", "name": "--1", "source": {"bytes": "QQ=="}}}),
+        ),
+        (
+            media(MediaKind::Document, base64("application/octet-stream"), Some("notes.md")),
+            json!({"document": {"format": "md", "name": "notes", "source": {"bytes": "QQ=="}}}),
+        ),
+        (media(MediaKind::Audio, base64("audio/mpeg"), None), json!({"audio": {"format": "mp3", "source": {"bytes": "QQ=="}}})),
+    ];
+    for (part, wanted) in cases {
+        let (body, _) = encoded(&of(vec![part]), CLAUDE, &ModelTraits::default());
+        assert_eq!(body["messages"][0]["content"], json!([wanted]));
+    }
+    let twin = || media(MediaKind::Document, base64("application/pdf"), Some("a.pdf"));
+    let (body, notes) =
+        encoded(&of(vec![twin(), twin(), media(MediaKind::Document, base64("text/csv"), None)]), CLAUDE, &ModelTraits::default());
+    let names: Vec<_> = body["messages"][0]["content"].as_array().unwrap().iter().map(|d| d["document"]["name"].clone()).collect();
+    assert_eq!(names, ["a", "a 2", "document"]);
+    assert_eq!(losses(&notes), ["messages[].content[].filename"]);
+}
+
+#[test]
+fn refuses_what_would_change_the_meaning() {
+    let url = || Source::Url(Text::plain("https://x.test/y.png"));
+    let cases: [(Request<'static>, &str, &str); 11] = [
+        (Request { answers: Some(2), ..asking() }, "n", "cannot do this"),
+        (Request { extensions: vec![foreign("logit_bias", r#"{"1":2}"#)], ..asking() }, "logit_bias", "cannot do this"),
+        (of(vec![media(MediaKind::Image, url(), None)]), "messages[].content", "base64"),
+        (of(vec![media(MediaKind::Image, base64("image/tiff"), None)]), "messages[].content", "image/tiff"),
+        (
+            of(vec![media(MediaKind::Document, Source::FileId { dialect: Dialect::OpenAiChat, id: Text::plain("f") }, None)]),
+            "messages[].content",
+            "another provider",
+        ),
+        (
+            of(vec![Part::Opaque { dialect: Dialect::Anthropic, kind: "server_tool_use".into(), raw: Raw::literal("{}") }]),
+            "messages[].content",
+            "server_tool_use",
+        ),
+        (
+            Request {
+                tools: vec![Tool::Opaque { dialect: Dialect::Anthropic, kind: "web_search".into(), raw: Raw::literal("{}") }],
+                ..asking()
+            },
+            "tools",
+            "web_search",
+        ),
+        (Request { messages: vec![says(Role::System, "s")], ..asking() }, "messages", "at least one message"),
+        (Request { messages: vec![says(Role::Assistant, "a"), says(Role::User, "b")], ..asking() }, "messages", "begin with a user"),
+        (
+            Request {
+                messages: vec![Message::new(Role::System, vec![media(MediaKind::Image, url(), None)]), says(Role::User, "b")],
+                ..asking()
+            },
+            "messages[].content",
+            "instructions must be text",
+        ),
+        (
+            Request {
+                output: Some(OutputFormat::JsonSchema { name: None, description: None, schema: Raw::literal("{}").into(), strict: None }),
+                ..asking()
+            },
+            "response_format",
+            "no structured output",
+        ),
+    ];
+    let traits = ModelTraits { structured_output: false, ..ModelTraits::default() };
+    for (request, param, text) in cases {
+        let mut out = b"kept".to_vec();
+        let fault = Bedrock.encode_request(&request, CLAUDE, &traits, &mut Notes::default(), &mut out).unwrap_err();
+        assert_eq!((fault.kind, fault.param.as_deref(), &out[..]), (FaultKind::Unsupported, Some(param), &b"kept"[..]), "{fault}");
+        assert!(fault.client_text.contains(text), "{fault}");
+    }
+}
+
+#[test]
+fn names_the_model_in_the_path() {
+    use crate::ir::Operation;
+    let path = |model, stream| Bedrock.path(Operation::Chat, model, stream).unwrap();
+    assert_eq!(path("us.anthropic.claude-haiku-4-5-20251001-v1:0", false), "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse");
+    let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.a_b~é";
+    assert_eq!(path(arn, true), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.a_b~%C3%A9/converse-stream");
+    assert_eq!(Bedrock.path(Operation::CountTokens, "m", false), None);
+}
+
+#[test]
+fn knows_the_family_of_every_kind_of_id() {
+    use super::super::family::Family;
+    let cases = [
+        ("anthropic.claude-3-haiku-20240307-v1:0", Family::Claude),
+        ("us.anthropic.claude-sonnet-4-6", Family::Claude),
+        ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0", Family::Nova),
+        ("arn:aws:bedrock:us-east-1:123:inference-profile/us.amazon.nova-2-lite-v1:0", Family::Nova2),
+        ("arn:aws:bedrock:us-east-1:123:application-inference-profile/abcdefghijkl", Family::Claude),
+        ("openai.gpt-oss-20b-1:0", Family::GptOss),
+        ("us.deepseek.r1-v1:0", Family::Other),
+        ("amazon.titan-text-lite-v1", Family::Other),
+    ];
+    for (model, family) in cases {
+        assert_eq!(Family::of(model), family, "{model}");
+    }
+}
+
+const JUNK: [&str; 8] = ["null", "0", "-1.5", "true", "\"x\"", "[]", "{}", "[{\"text\":\"a\"},{\"cachePoint\":{\"type\":\"default\"}}]"];
+
+/// A request with everything in it.
+const SEED: &str = r#"{"system":[{"text":"s"},{"cachePoint":{"type":"default","ttl":"1h"}}],"inferenceConfig":{"maxTokens":9,"temperature":1,"topP":0.5,"stopSequences":["a"]},"toolConfig":{"tools":[{"toolSpec":{"name":"f.x","inputSchema":{"json":{"type":"object"}}}},{"cachePoint":{"type":"default"}}],"toolChoice":{"tool":{"name":"f.x"}}},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2000},"top_k":4},"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}","name":"n"}}},"effort":"low"},"serviceTier":{"type":"flex"},"requestMetadata":{"user_id":"u"},"messages":[{"role":"user","content":[{"text":"a"},{"cachePoint":{"type":"default"}},{"image":{"format":"png","source":{"bytes":"QQ=="}}},{"document":{"format":"pdf","name":"n","source":{"bytes":"QQ=="}}},{"guardContent":{"text":{"text":"g"}}}]},{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"t","signature":"s"}}},{"citationsContent":{"content":[{"text":"c"}],"citations":[{"title":"t"}]}},{"toolUse":{"toolUseId":"c","name":"f.x","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c","content":[{"text":"r"},{"json":{}}],"status":"error"}}]}]}"#;
+
+fn mangle(tree: &mut Value, left: &mut usize, with: &Value) {
+    if *left == 0 {
+        *tree = with.clone();
+        *left = usize::MAX;
+        return;
+    }
+    *left -= 1;
+    let children: Vec<&mut Value> = match tree {
+        Value::Array(list) => list.iter_mut().collect(),
+        Value::Object(map) => map.values_mut().collect(),
+        _ => Vec::new(),
+    };
+    for child in children {
+        mangle(child, left, with);
+        if *left == usize::MAX {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_is_written_reads_as_the_same() {
+    let traits = ModelTraits { thinking: Thinking::Budget, ..ModelTraits::default() };
+    let request = decoded(SEED);
+    let (mut once, mut twice) = (Vec::new(), Vec::new());
+    Bedrock.encode_request(&request, CLAUDE, &traits, &mut Notes::default(), &mut once).unwrap();
+    let again = Bedrock.decode_request(&once).unwrap();
+    Bedrock.encode_request(&again, CLAUDE, &traits, &mut Notes::default(), &mut twice).unwrap();
+    assert_eq!(super::json(&once), super::json(&twice));
+    assert_eq!(format!("{:?}", request.tools).replace("f.x", "f_x").replace("description: None", ""), {
+        format!("{:?}", again.tools).replace("description: Some(Escaped(\"f_x\"))", "")
+    });
+}
+
+proptest! {
+    /// Law: whatever a request holds, it is read and written, or refused; what is written can be read.
+    #[test]
+    fn mangled_requests_are_read_or_refused(place in 0usize..110, junk in prop::sample::select(JUNK.to_vec())) {
+        let mut tree: Value = serde_json::from_str(SEED).unwrap();
+        mangle(&mut tree, &mut { place }, &serde_json::from_str(junk).unwrap());
+        let body = serde_json::to_vec(&tree).unwrap();
+        if let Ok(request) = Bedrock.decode_request(&body) {
+            for model in [CLAUDE, NOVA, "global.amazon.nova-2-lite-v1:0", "meta.x"] {
+                let mut out = Vec::new();
+                if Bedrock.encode_request(&request, model, &ModelTraits::default(), &mut Notes::default(), &mut out).is_ok() {
+                    prop_assert!(Bedrock.decode_request(&out).is_ok(), "{}", String::from_utf8_lossy(&out));
+                }
+            }
+        }
+    }
+
+    /// Law: an id fits and stays apart from others.
+    #[test]
+    fn call_ids_fit(id in "\\PC{0,90}", other in "\\PC{0,90}") {
+        use super::super::wire::call_id;
+        let fitted = call_id(&id);
+        prop_assert!((1..=64).contains(&fitted.len()) && fitted.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b)));
+        prop_assert_eq!(id == other, fitted == call_id(&other));
+    }
+
+    #[test]
+    fn base64_is_standard(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+        use super::super::media::{base64, is_base64};
+        let text = base64(&bytes);
+        prop_assert!(is_base64(&text));
+        prop_assert_eq!(crate::dialect::anthropic::wire::unbase64(text.as_bytes()), Some(bytes));
+    }
+}
