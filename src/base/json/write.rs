@@ -24,6 +24,7 @@ pub struct Object<'o> {
 
 impl Object<'_> {
     /// Writes a key and gives the buffer for its value, which the caller must write.
+    #[inline]
     pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if std::mem::take(&mut self.first) { b"\"" } else { b",\"" });
         write_escaped(key, self.out);
@@ -32,6 +33,7 @@ impl Object<'_> {
     }
 
     /// A string member, from plain characters.
+    #[inline]
     pub fn string(&mut self, key: &str, value: &str) {
         write_string(value, self.key(key));
     }

@@ -69,24 +69,28 @@ impl<'r, 'a> Turns<'r, 'a> {
     }
 
     fn say(&mut self, role: &'static str, message: &'r Message<'a>, losses: &mut Losses) {
-        let mut parts = sayable(message, losses);
-        if parts.is_empty() {
+        let anew = self.turns.last().is_none_or(|turn| turn.role != role);
+        if anew {
+            self.turns.push(Turn { role, parts: Vec::new(), extensions: Vec::new() });
+        }
+        let Some(turn) = self.turns.last_mut() else { return };
+        let before = turn.parts.len();
+        turn.parts.extend(sayable(message, losses));
+        let said = &mut turn.parts[before..];
+        if said.is_empty() {
+            if anew {
+                self.turns.pop();
+            }
             return;
         }
-        if role == "assistant" && !parts.first().is_some_and(|p| is_thinking(p)) {
-            parts.sort_by_key(|part| !is_thinking(part));
+        if role == "assistant" && !said.first().is_some_and(|part| is_thinking(part)) {
+            said.sort_by_key(|part| !is_thinking(part));
         }
         let own = |e: &&Extension<'_>| e.dialect == Dialect::Anthropic && !e.name.starts_with(IN_CONTENT);
         let extensions = message.extensions.iter().filter(own);
-        match self.turns.last_mut() {
-            Some(turn) if turn.role == role => {
-                turn.parts.extend(parts);
-                match turn.extensions.is_empty() {
-                    true => turn.extensions.extend(extensions),
-                    false => extensions.for_each(|e| losses.add(format!("messages[].{}", e.name))),
-                }
-            }
-            _ => self.turns.push(Turn { role, parts, extensions: extensions.collect() }),
+        match turn.extensions.is_empty() {
+            true => turn.extensions.extend(extensions),
+            false => extensions.for_each(|e| losses.add(format!("messages[].{}", e.name))),
         }
     }
 }
@@ -96,8 +100,8 @@ fn is_thinking(part: &Part<'_>) -> bool {
 }
 
 /// The parts that the API takes at all.
-fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Part<'a>> {
-    let mut keep = |part: &&Part<'_>| match part {
+fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> impl Iterator<Item = &'r Part<'a>> {
+    message.parts.iter().filter(|part| match part {
         Part::Text { text, cache, .. } if is_blank(text) => {
             if cache.is_some() {
                 losses.add("cache_control");
@@ -116,8 +120,7 @@ fn sayable<'r, 'a>(message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Par
             false
         }
         _ => true,
-    };
-    message.parts.iter().filter(&mut keep).collect()
+    })
 }
 
 /// The proof, where it is Anthropic's: another's is refused together with the whole request.
