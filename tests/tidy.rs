@@ -31,7 +31,7 @@ fn sources() -> Vec<Source> {
                 continue;
             }
             let name = path.strip_prefix(&root).unwrap().to_owned();
-            if name.ends_with("tests.rs") {
+            if name.ends_with("tests.rs") || name.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
             let layer = name.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();

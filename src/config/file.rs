@@ -274,6 +274,21 @@ impl<'r, 'd> Table<'r, 'd> {
         accepted
     }
 
+    /// A number that is not negative, as it is spelled: a price must not pass through a float.
+    pub(super) fn decimal(&self, key: &str) -> Option<Text> {
+        let (value, at) = self.get(key)?;
+        let spelled = match value.get_ref() {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::String(_) => return self.reading.text(value, at),
+            other => {
+                self.reading.mismatch(&at, "a number, as 0.25", other);
+                return None;
+            }
+        };
+        Some(Text { value: spelled.trim_start_matches('+').replace('_', ""), at, outside: false })
+    }
+
     /// A size in bytes, at least `least`.
     pub(super) fn size(&self, key: &str, least: usize) -> Option<usize> {
         let text = self.unit(key, "a size as a string with its unit, as \"64KiB\"")?;

@@ -24,14 +24,19 @@ impl Policy {
             && let Some(provider) = self.providers.iter().find(|provider| provider.name == name)
             && !model.is_empty()
         {
-            return Ok(Arc::new(implicit(asked, provider, model)));
+            return Ok(Arc::new(self.implicit(asked, provider, model)));
         }
         let mut claimants = self.providers.iter().filter(|provider| provider.claims.iter().any(|claim| matches(claim, asked)));
         match (claimants.next(), claimants.next()) {
-            (Some(provider), None) => Ok(Arc::new(implicit(asked, provider, asked))),
+            (Some(provider), None) => Ok(Arc::new(self.implicit(asked, provider, asked))),
             (Some(first), Some(second)) => Err(ambiguous(asked, [first, second].into_iter().chain(claimants))),
             (None, _) => Err(self.unknown(asked)),
         }
+    }
+
+    fn implicit(&self, asked: &str, provider: &Arc<Provider>, model: &str) -> Model {
+        let target = Target::new(Arc::clone(provider), model.to_owned(), &self.overrides);
+        Model { name: asked.to_owned(), targets: vec![target], retry: RetryPolicy::default(), timeout: Timeouts::default(), strict: false }
     }
 
     fn unknown(&self, asked: &str) -> Fault {
@@ -60,11 +65,6 @@ fn ambiguous<'p>(asked: &str, claimants: impl Iterator<Item = &'p Arc<Provider>>
     let choices: Vec<_> = claimants.map(|provider| format!("\"{}/{asked}\"", provider.name)).collect();
     let text = format!("Several providers claim the model {:?} (write one of {})", shown(asked), choices.join(", "));
     Fault::bad_request(text).at("model")
-}
-
-fn implicit(asked: &str, provider: &Arc<Provider>, model: &str) -> Model {
-    let target = Target::new(Arc::clone(provider), model.to_owned());
-    Model { name: asked.to_owned(), targets: vec![target], retry: RetryPolicy::default(), timeout: Timeouts::default(), strict: false }
 }
 
 /// The beginning of a name, which may be as long as a request.

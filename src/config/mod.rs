@@ -11,6 +11,7 @@ mod find;
 mod kinds;
 mod load;
 mod locate;
+mod overrides;
 mod place;
 mod provider;
 mod render;
@@ -20,9 +21,11 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use catalog::Facts;
 pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource};
 pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
+pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
 pub use render::render;
 
 use std::borrow::Cow;
@@ -157,18 +160,20 @@ pub struct Policy {
     pub providers: Vec<Arc<Provider>>,
     /// Model aliases, in the order of the file.
     pub models: Vec<Arc<Model>>,
+    /// What it knows of models, beside the catalogue.
+    pub overrides: Overrides,
     /// The aliases again, by name.
     by_name: HashMap<String, Arc<Model>>,
 }
 
 impl Policy {
     /// A policy of these providers and aliases; of two aliases with one name the first counts.
-    pub fn new(version: String, providers: Vec<Arc<Provider>>, models: Vec<Arc<Model>>) -> Self {
+    pub fn new(version: String, providers: Vec<Arc<Provider>>, models: Vec<Arc<Model>>, overrides: Overrides) -> Self {
         let mut by_name = HashMap::with_capacity(models.len());
         for model in &models {
             by_name.entry(model.name.clone()).or_insert_with(|| Arc::clone(model));
         }
-        Self { version, providers, models, by_name }
+        Self { version, providers, models, overrides, by_name }
     }
 }
 
@@ -297,19 +302,26 @@ pub struct Target {
     pub model: String,
     /// What it speaks, the preferred first; never empty.
     pub dialects: Cow<'static, [Dialect]>,
-    /// What is known of it.
+    /// What codecs must know of it.
     pub traits: ModelTraits,
+    /// What is known of it: bounds, capabilities, prices.
+    pub facts: Facts,
 }
 
 impl Target {
-    /// A provider's model, with what the catalogue knows of it.
-    pub fn new(provider: Arc<Provider>, model: String) -> Self {
-        let traits = catalog::traits(&provider.kind, &model);
+    /// A provider's model, with what the policy knows of it, and else the catalogue.
+    pub fn new(provider: Arc<Provider>, model: String, overrides: &Overrides) -> Self {
+        let (traits, facts) = overrides.known(&provider.name, &provider.kind, &model);
         // A list of the provider's own is what its author knows of the host.
         let listed = matches!(provider.dialects, Cow::Owned(_));
-        let only = catalog::speaks(&provider.kind, &model).filter(|_| !listed);
+        let only = catalog::speaks(&provider.kind, overrides.name(&provider.name, &model), facts.mode).filter(|_| !listed);
         let dialects = only.map_or_else(|| provider.dialects.clone(), Cow::Borrowed);
-        Self { provider, model, dialects, traits }
+        Self { provider, model, dialects, traits, facts }
+    }
+
+    /// `provider/model`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.provider.name, self.model)
     }
 
     /// The dialect in which a caller of `caller` is served: its own where the target speaks it.

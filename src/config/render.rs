@@ -8,7 +8,9 @@ use http::HeaderValue;
 use super::credential::REDACTED;
 use super::provider::secretive;
 use super::values::{show_duration, show_size};
-use super::{Bounds, Config, Credential, HttpVersion, Identity, Layout, Listen, Model, Place, Provider, Site};
+use super::{
+    Bounds, CapabilityRow, Config, Credential, HttpVersion, Identity, Layout, Listen, Model, Place, PriceRow, Provider, Site, overrides,
+};
 use crate::ir::Dialect;
 
 /// Writes the configuration as a file that says the same, apart from its secrets.
@@ -19,6 +21,8 @@ pub fn render(config: &Config) -> String {
     bounds(&mut out, &config.bootstrap.bounds);
     config.policy.providers.iter().for_each(|each| provider(&mut out, each));
     config.policy.models.iter().for_each(|each| model(&mut out, each));
+    config.policy.overrides.prices.iter().for_each(|each| price(&mut out, each));
+    config.policy.overrides.capabilities.iter().for_each(|each| capability(&mut out, each));
     out.0
 }
 
@@ -146,6 +150,45 @@ fn model(out: &mut Toml, model: &Model) {
     out.raw("strict", if model.strict { "true" } else { "false" });
 }
 
+fn price(out: &mut Toml, row: &PriceRow) {
+    out.header("[[prices]]");
+    out.text("provider", &row.of.provider);
+    out.text("model", &row.of.model);
+    for (key, counted) in overrides::PRICES {
+        match row.rates.own(*counted) {
+            Some(rate) => out.raw(key, &rate.to_string()),
+            None => out.listed(key),
+        }
+    }
+}
+
+fn capability(out: &mut Toml, row: &CapabilityRow) {
+    out.header("[[capabilities]]");
+    out.text("provider", &row.of.provider);
+    out.text("model", &row.of.model);
+    match &row.said.same_as {
+        Some(name) => out.text("same_as", name),
+        None => out.none("same_as"),
+    }
+    for (key, tokens) in [("context_tokens", row.said.context_tokens), ("output_tokens", row.said.output_tokens)] {
+        match tokens {
+            Some(tokens) => out.raw(key, &tokens.to_string()),
+            None => out.listed(key),
+        }
+    }
+    match overrides::REASONING.iter().find(|(_, thinking)| Some(*thinking) == row.said.reasoning) {
+        Some((word, _)) => out.text("reasoning", word),
+        None => out.listed("reasoning"),
+    }
+    for (key, capability) in overrides::SWITCHES {
+        match (row.said.can.has(*capability), row.said.cannot.has(*capability)) {
+            (true, _) => out.raw(key, "true"),
+            (false, true) => out.raw(key, "false"),
+            (false, false) => out.listed(key),
+        }
+    }
+}
+
 /// TOML as it is written, line by line.
 struct Toml(String);
 
@@ -165,6 +208,11 @@ impl Toml {
 
     fn none(&mut self, key: &str) {
         self.line(format_args!("# {key}: none"));
+    }
+
+    /// A key for which the catalogue answers.
+    fn listed(&mut self, key: &str) {
+        self.line(format_args!("# {key}: as the catalogue has it"));
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {

@@ -10,12 +10,13 @@ use toml::de::DeTable;
 use super::file::{Reading, Table, Text};
 use super::load::Rejected;
 use super::locate::Finding;
+use super::overrides::Overrides;
 use super::provider::Providers;
 use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, RetryPolicy, Target, Timeouts, values};
 
 /// The keys of each table.
 pub(super) mod keys {
-    pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models"];
+    pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models", "prices", "capabilities"];
     pub(in super::super) const LISTEN: &[&str] = &["app", "unix", "admin", "drain_timeout", "hosts", "origins", "workers"];
     pub(in super::super) const IDENTITY: &[&str] = &["team", "app"];
     pub(in super::super) const BOUNDS: &[&str] = &[
@@ -56,6 +57,28 @@ pub(super) mod keys {
     ];
     pub(in super::super) const MODEL: &[&str] = &["name", "targets", "strategy", "retry", "timeout", "strict"];
     pub(in super::super) const TARGET: &[&str] = &["provider", "model"];
+    pub(in super::super) const PRICES: &[&str] =
+        &["provider", "model", "input_usd", "cached_input_usd", "cache_write_usd", "output_usd", "reasoning_usd"];
+    pub(in super::super) const CAPABILITIES: &[&str] = &[
+        "provider",
+        "model",
+        "same_as",
+        "context_tokens",
+        "output_tokens",
+        "reasoning",
+        "tools",
+        "parallel_tools",
+        "forced_tool",
+        "vision",
+        "documents",
+        "audio_input",
+        "audio_output",
+        "video_input",
+        "structured_output",
+        "prompt_cache",
+        "sampling",
+        "system_in_messages",
+    ];
     pub(in super::super) const RETRY: &[&str] = &["attempts"];
     pub(in super::super) const TIMEOUT: &[&str] = &["connect", "first_token", "idle", "total"];
 }
@@ -71,8 +94,9 @@ pub(super) fn resolve(reading: Reading<'_>, text: &str) -> Result<(Config, Vec<F
     let root = Table::root(&reading, document.get_ref(), keys::ROOT);
     let bootstrap = Bootstrap { listen: listen(&reading, &root), identity: identity(&root), bounds: bounds(&reading, &root) };
     let providers = Providers::read(&reading, &root);
-    let models = models(&reading, &root, &providers);
-    let policy = Policy::new(values::digest(text), providers.resolved, models);
+    let overrides = Overrides::read(&reading, &root, &providers);
+    let models = models(&reading, &root, &providers, &overrides);
+    let policy = Policy::new(values::digest(text), providers.resolved, models, overrides);
     let (watched, warnings) = reading.finish()?;
     Ok((Config { bootstrap, policy, watched }, warnings))
 }
@@ -163,7 +187,7 @@ fn bounds(reading: &Reading<'_>, root: &Table<'_, '_>) -> Bounds {
     bounds
 }
 
-fn models(reading: &Reading<'_>, root: &Table<'_, '_>, providers: &Providers<'_>) -> Vec<Arc<Model>> {
+fn models(reading: &Reading<'_>, root: &Table<'_, '_>, providers: &Providers<'_>, overrides: &Overrides) -> Vec<Arc<Model>> {
     let mut models: Vec<Arc<Model>> = Vec::new();
     let mut names: Vec<(String, String)> = Vec::new();
     for table in root.tables("models", keys::MODEL).unwrap_or_default() {
@@ -176,7 +200,7 @@ fn models(reading: &Reading<'_>, root: &Table<'_, '_>, providers: &Providers<'_>
                 None => names.push((name.value.clone(), table.at.key.clone())),
             }
         }
-        let targets = targets(reading, &table, providers);
+        let targets = targets(reading, &table, providers, overrides);
         strategy(reading, &table);
         let retry = retry(&table);
         let timeout = timeouts(&table);
@@ -201,7 +225,7 @@ fn model_name(reading: &Reading<'_>, table: &Table<'_, '_>) -> Option<Text> {
     Some(name)
 }
 
-fn targets(reading: &Reading<'_>, model: &Table<'_, '_>, providers: &Providers<'_>) -> Vec<Target> {
+fn targets(reading: &Reading<'_>, model: &Table<'_, '_>, providers: &Providers<'_>, overrides: &Overrides) -> Vec<Target> {
     let example = "{ provider = \"NAME\", model = \"NAME\" }";
     if !model.has("targets") {
         reading.fault(&model.spot("targets"), format!("is missing (an array of {example})"));
@@ -218,7 +242,7 @@ fn targets(reading: &Reading<'_>, model: &Table<'_, '_>, providers: &Providers<'
         let provider = table.name("provider").and_then(|name| providers.find(reading, &name));
         let model = table.name("model")?.value;
         let provider = provider?;
-        Some(Target::new(provider, model))
+        Some(Target::new(provider, model, overrides))
     };
     tables.unwrap_or_default().iter().filter_map(target).collect()
 }

@@ -13,6 +13,7 @@ use super::*;
 use crate::base::FaultKind;
 use crate::ir::{MaxTokensName, Thinking};
 
+mod overrides;
 mod providers;
 
 fn env(name: &str) -> Option<String> {
@@ -75,8 +76,11 @@ fn each_fault_has_its_place_and_key_and_what_was_meant() {
     let cases: &[(&str, &[&str])] = &[
         ("lisen = 1", &["1:1: lisen: unknown key (did you mean \"listen\"?)"]),
         ("[listen]\n drain = \"1s\"", &["2:2: listen.drain: unknown key (did you mean \"drain_timeout\"?)"]),
-        ("[cache]\nenabled = true", &["1:2: cache: unknown key (known here: listen, identity, bounds, providers, models)"]),
-        ("[[limits]]", &["1:3: limits: unknown key (known here: listen, identity, bounds, providers, models)"]),
+        (
+            "[cache]\nenabled = true",
+            &["1:2: cache: unknown key (known here: listen, identity, bounds, providers, models, prices, capabilities)"],
+        ),
+        ("[[limits]]", &["1:3: limits: unknown key (known here: listen, identity, bounds, providers, models, prices, capabilities)"]),
         ("[listen]\napp = 4141", &["2:7: listen.app: expected a string, found a number"]),
         (
             "[listen]\napp = \"localhost:4141\"",
@@ -669,6 +673,33 @@ strategy = "ordered"
 retry = { attempts = 9 }
 timeout = { connect = "1s", first_token = "2s", idle = "3s", total = "4s" }
 strict = true
+[[prices]]
+provider = "plain"
+model = "x*"
+input_usd = 1_0.50
+cached_input_usd = 0.000001
+cache_write_usd = 0
+output_usd = 3
+reasoning_usd = "4.25"
+[[capabilities]]
+provider = "plain"
+model = "x"
+same_as = "y"
+context_tokens = 1_000
+output_tokens = 100
+reasoning = "budget"
+tools = true
+parallel_tools = false
+forced_tool = false
+vision = true
+documents = true
+audio_input = true
+audio_output = true
+video_input = true
+structured_output = false
+prompt_cache = false
+sampling = false
+system_in_messages = true
 "#;
 
 #[test]
@@ -726,20 +757,32 @@ fn the_example_is_a_configuration_that_states_the_defaults() {
 
 fn is_entry(line: &str) -> bool {
     line.starts_with("[providers.")
+        || line.starts_with("[[")
         || line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
 }
 
 #[test]
 fn the_example_and_print_config_have_every_key() {
     let printed = render(&loaded(EVERYTHING));
-    for key in [keys::LISTEN, keys::IDENTITY, keys::BOUNDS, keys::PROVIDER, keys::MODEL, keys::TARGET, keys::RETRY, keys::TIMEOUT].concat()
-    {
+    let tables = [
+        keys::LISTEN,
+        keys::IDENTITY,
+        keys::BOUNDS,
+        keys::PROVIDER,
+        keys::MODEL,
+        keys::TARGET,
+        keys::RETRY,
+        keys::TIMEOUT,
+        keys::PRICES,
+        keys::CAPABILITIES,
+    ];
+    for key in tables.concat() {
         let entry = format!("{key} = ");
         assert!(EXAMPLE.contains(&entry), "the example lacks {key}");
         assert!(printed.contains(&entry), "print-config lacks {key}");
     }
     for table in keys::ROOT {
-        assert!(EXAMPLE.contains(&format!("[{table}")), "the example lacks [{table}]");
+        assert!(EXAMPLE.contains(&format!("[{table}")) || EXAMPLE.contains(&format!("[[{table}]]")), "the example lacks [{table}]");
     }
     for kind in catalog::KINDS {
         assert!(EXAMPLE.contains(kind.name), "the example lacks the kind {}", kind.name);

@@ -100,7 +100,7 @@ impl Pipeline {
         account.record.dialect = Some(endpoint.dialect);
         let mut dialect = endpoint.dialect;
         let exchanged = match endpoint.operation {
-            Operation::Models => Box::pin(models::list(self, &snapshot, &head)).await.map_err(Refusal::from),
+            Operation::Models => Box::pin(models::list(self, &snapshot, dialect, &head)).await.map_err(Refusal::from),
             Operation::Opaque => {
                 dialect = opaque::dialect(&snapshot, &head).unwrap_or(dialect);
                 account.record.dialect = Some(dialect);

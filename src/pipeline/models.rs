@@ -1,6 +1,9 @@
 //! Which models there are, and how many tokens a request has where no provider is asked.
 
-use std::collections::HashMap;
+mod form;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -11,17 +14,19 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 
+use form::Told;
+
 use super::attempt::{Content, Good};
 use super::ingress::Call;
 use super::snapshot::{Route, Snapshot};
 use super::{Pipeline, answer, layout, outbound};
 use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
-use crate::base::json::{self, Object, Raw};
+use crate::base::json::{self, Raw};
 use crate::base::{Fault, FaultKind};
 use crate::config::{Place, Provider, Target};
 use crate::dialect::{Losses, codec};
-use crate::ir::{Operation, Part, Request as ChatRequest, Tool};
+use crate::ir::{Dialect, Operation, Part, Request as ChatRequest, Thinking, Tool};
 
 /// How long a provider's list is good for; a list that failed is asked again sooner.
 const LISTING_AGE_MAX: Duration = Duration::from_secs(300);
@@ -49,61 +54,60 @@ struct ListedModel {
     display_name: String,
 }
 
-/// Answers `GET /v1/models` and `/v1/models/{id}`: the aliases first, then what the providers list, as `provider/model`.
-/// One form that the OpenAI and the Anthropic SDKs both read.
+/// Answers `GET /v1/models` and `/v1/models/{id}` in the caller's dialect: the aliases first, then what the providers
+/// list, as `provider/model`, and the aliases' targets that no provider lists.
 ///
 /// # Errors
 /// No model of that id.
-pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, head: &Parts) -> Result<Good, Fault> {
+pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, dialect: Dialect, head: &Parts) -> Result<Good, Fault> {
     let policy = &snapshot.policy;
     let path = head.uri.path().trim_end_matches('/');
     let mut body = Vec::with_capacity(1024);
     match path.split_once("/models/").map(|(_, id)| percent_decode(id)) {
         Some(id) => {
             let model = policy.find(&id)?;
-            let owner = model.targets.first().map_or("outrider", |target| target.provider.name.as_str());
-            json::object(&mut body, |out| describe(out, &id, owner, 0, &id));
+            let owner = model.targets.first().map_or(OWN, |target| target.provider.name.as_str());
+            form::one(&told(&id, owner, &model.targets), dialect, &mut body);
         }
         None => {
             let listings = join_all(policy.providers.iter().map(|provider| listing(line, provider)).collect()).await;
-            let mut ids: Vec<(String, &str, u64, String)> = Vec::new();
-            for model in &policy.models {
-                ids.push((model.name.clone(), "outrider", 0, model.name.clone()));
-            }
-            for (provider, models) in policy.providers.iter().zip(&listings) {
-                for model in models.iter() {
-                    ids.push((format!("{}/{}", provider.name, model.id), &provider.name, model.created, model.display_name.clone()));
+            let mut models: Vec<_> = policy.models.iter().map(|model| told(&model.name, OWN, &model.targets)).collect();
+            for (provider, listed) in policy.providers.iter().zip(&listings) {
+                let mut names: HashSet<_> = listed.iter().map(|model| model.id.as_str()).collect();
+                for model in listed.iter() {
+                    let target = Target::new(Arc::clone(provider), model.id.clone(), &policy.overrides);
+                    let told = told(&target.label(), &provider.name, &[target]);
+                    models.push(Told { created: model.created, display_name: model.display_name.clone(), ..told });
+                }
+                let targets = policy.models.iter().flat_map(|model| &model.targets).filter(|target| target.provider.name == provider.name);
+                for target in targets.filter(|target| names.insert(&target.model)) {
+                    models.push(told(&target.label(), &provider.name, std::slice::from_ref(target)));
                 }
             }
-            json::object(&mut body, |out| {
-                out.string("object", "list");
-                out.array("data", |out| {
-                    for (id, owner, created, display) in &ids {
-                        out.object(|out| describe(out, id, owner, *created, display));
-                    }
-                });
-                out.bool("has_more", false);
-                for (name, edge) in [("first_id", ids.first()), ("last_id", ids.last())] {
-                    match edge {
-                        Some((id, ..)) => out.string(name, id),
-                        None => out.null(name),
-                    }
-                }
-            });
+            form::list(&models, dialect, &mut body);
         }
     }
     Ok(made_here(body))
 }
 
-fn describe(out: &mut Object<'_>, id: &str, owner: &str, created: u64, display_name: &str) {
-    out.string("id", id);
-    out.string("object", "model");
-    out.string("type", "model");
-    out.u64("created", created);
-    let created_at = std::time::UNIX_EPOCH.checked_add(Duration::from_secs(created)).unwrap_or(std::time::UNIX_EPOCH);
-    out.string("created_at", &humantime::format_rfc3339_seconds(created_at).to_string());
-    out.string("owned_by", owner);
-    out.string("display_name", display_name);
+/// Who has the aliases.
+const OWN: &str = "outrider";
+
+/// What is told of a model that these targets may answer: the bounds of the narrowest, else the first one's facts.
+fn told(id: &str, owner: &str, targets: &[Target]) -> Told {
+    let first = targets.first();
+    let mut facts = first.map(|target| target.facts).unwrap_or_default();
+    let least = |of: fn(&Target) -> Option<u32>| targets.iter().filter_map(of).min();
+    (facts.context_tokens, facts.output_tokens) = (least(|t| t.facts.context_tokens), least(|t| t.facts.output_tokens));
+    Told {
+        id: id.to_owned(),
+        owner: owner.to_owned(),
+        created: 0,
+        display_name: id.to_owned(),
+        facts,
+        thinking: first.map_or(Thinking::Unsupported, |target| target.traits.thinking),
+        speaks_anthropic: first.is_some_and(|target| target.dialects.contains(&Dialect::Anthropic)),
+    }
 }
 
 fn made_here(body: Vec<u8>) -> Good {
@@ -142,7 +146,7 @@ async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>,
     let Some(path) = path else { return Ok(Arc::from([])) };
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = outbound::target_uri(site, &path, None)?;
+    *request.uri_mut() = outbound::target_uri(site, &path, page(codec.dialect()))?;
     let headers = request.headers_mut();
     for (name, value) in codec.default_headers() {
         headers.insert(*name, HeaderValue::from_static(value));
@@ -158,19 +162,40 @@ async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>,
     let mut hold = line.shared.stores.held.open();
     let body = answer::collect(response.into_body(), LISTING_BYTES_MAX, None, &mut hold).await?;
     let raw = Raw::parse(&body).map_err(|error| failed(error.to_string()))?;
-    let data = raw.member("data").unwrap_or(Raw::literal("[]"));
-    Ok(data.elements().take(LISTING_LENGTH_MAX).filter_map(listed).collect())
+    // Together's list is an array without an object around it.
+    let models = raw.member("data").or_else(|| raw.member("models")).unwrap_or(raw);
+    Ok(models.elements().take(LISTING_LENGTH_MAX).filter_map(listed).collect())
+}
+
+/// The first page is all that is asked for: as long a one as the dialect allows.
+fn page(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::Anthropic => Some("limit=1000"),
+        Dialect::Gemini => Some("pageSize=1000"),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Bedrock => None,
+    }
 }
 
 fn listed(raw: Raw<'_>) -> Option<ListedModel> {
-    let id = raw.member("id")?.string()?.into_owned();
-    let created = raw.member("created").and_then(Raw::u64).or_else(|| {
-        let stamp = raw.member("created_at")?.string()?;
-        let time = humantime::parse_rfc3339_weak(stamp.trim_end_matches("+00:00")).ok()?;
-        time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
-    });
-    let display_name = raw.member("display_name").and_then(Raw::string).map_or_else(|| id.clone(), |name| name.into_owned());
-    Some(ListedModel { display_name, created: created.unwrap_or(0), id })
+    let (mut id, mut created, mut display_name) = (None, None, None);
+    for (name, value) in raw.members() {
+        match &*name {
+            "id" => id = value.string().map(Cow::into_owned),
+            // Gemini's are resources of a collection.
+            "name" if id.is_none() => id = value.string().map(|name| name.strip_prefix("models/").unwrap_or(&name).to_owned()),
+            "created" => created = value.u64(),
+            "created_at" if created.is_none() => created = value.string().and_then(|stamp| seconds(&stamp)),
+            "display_name" | "displayName" => display_name = value.string().map(Cow::into_owned),
+            _ => {}
+        }
+    }
+    let id = id?;
+    Some(ListedModel { display_name: display_name.unwrap_or_else(|| id.clone()), created: created.unwrap_or(0), id })
+}
+
+fn seconds(stamp: &str) -> Option<u64> {
+    let time = humantime::parse_rfc3339_weak(stamp.trim_end_matches("+00:00")).ok()?;
+    time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// Polls all of them until each is done, in this task.

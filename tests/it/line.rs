@@ -751,19 +751,51 @@ async fn models_are_listed_for_both_sdks() {
         "openai",
         Script::json(200, r#"{"object":"list","data":[{"id":"gpt-4.1","object":"model","created":1744316542,"owned_by":"system"}]}"#),
     );
-    world.always("anthropic", Script::json(200, r#"{"data":[{"type":"model","id":"claude-haiku-4-5","display_name":"Claude Haiku 4.5","created_at":"2025-10-01T00:00:00Z"}],"has_more":false}"#));
+    let anthropic = world.always("anthropic", Script::json(200, r#"{"data":[{"type":"model","id":"claude-haiku-4-5","display_name":"Claude Haiku 4.5","created_at":"2025-10-01T00:00:00Z"}],"has_more":false}"#));
     let list = world.get("/v1/models?limit=1000").await.json();
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["fast", "smart", "strict", "either", "openai/gpt-4.1", "anthropic/claude-haiku-4-5"]);
-    let claude = &list["data"][5];
-    assert_eq!(
-        (&claude["display_name"], &claude["created_at"], &claude["type"], &claude["object"]),
-        (&json!("Claude Haiku 4.5"), &json!("2025-10-01T00:00:00Z"), &json!("model"), &json!("model"))
-    );
+    assert_eq!(ids, IDS);
+    assert_eq!(anthropic.seen()[0].uri, "/v1/models?limit=1000");
+    let claude = list["data"].as_array().unwrap().iter().find(|model| model["id"] == "anthropic/claude-haiku-4-5").unwrap();
+    let expected = json!({
+        "id": "anthropic/claude-haiku-4-5", "object": "model", "type": "model", "created": 1_759_276_800, "created_at": "2025-10-01T00:00:00Z",
+        "owned_by": "anthropic", "display_name": "Claude Haiku 4.5", "lifecycle": "active", "max_input_tokens": 200_000, "max_tokens": 64_000,
+    });
+    assert_eq!(*claude, expected);
     assert_eq!((&list["has_more"], &list["first_id"]), (&json!(false), &json!("fast")));
     assert_eq!(world.get("/v1/models/smart").await.json()["id"], "smart");
     assert_eq!(world.get("/v1/models/openai%2Fgpt-4.1").await.json()["id"], "openai/gpt-4.1");
     assert_eq!(world.get("/v1/models/smrat").await.status, 404);
+}
+
+/// The aliases, and what stands behind them.
+const IDS: [&str; 7] = ["fast", "smart", "strict", "either", "openai/gpt-4.1", "openai/gpt-4.1-mini", "anthropic/claude-haiku-4-5"];
+
+#[tokio::test(start_paused = true)]
+async fn models_are_told_of_in_the_callers_dialect() {
+    let world = World::pair();
+    // Nobody lists anything: the aliases and their targets are known all the same.
+    world.always("openai", Script::json(500, "{}"));
+    world.always("anthropic", Script::json(200, "[1, {}, {\"id\": 2}]"));
+    let list = world.get("/v1beta/models?pageSize=50").await.json();
+    let models = list["models"].as_array().unwrap();
+    assert_eq!(models[0]["name"], "models/fast");
+    let named = |name: &str| models.iter().find(|model| model["name"] == name).unwrap().clone();
+    let expected = json!({
+        "name": "models/smart", "displayName": "smart", "version": "", "inputTokenLimit": 200_000, "outputTokenLimit": 64_000,
+        "supportedGenerationMethods": ["generateContent", "countTokens"], "thinking": true,
+    });
+    assert_eq!(named("models/smart"), expected);
+    assert!(list.get("data").is_none());
+    assert_eq!(world.get("/v1beta/models/smart").await.json(), expected);
+    let missing = world.get("/v1beta/models/smrat").await;
+    assert_eq!((missing.status.as_u16(), &missing.json()["error"]["status"]), (404, &json!("NOT_FOUND")));
+
+    let told = read(world.open(Method::GET, "/v1/models/smart", &[("anthropic-version", "2023-06-01")], b"").await).await.json();
+    let capabilities = &told["capabilities"];
+    assert_eq!(capabilities["thinking"]["types"]["enabled"]["supported"], true);
+    assert_eq!((&capabilities["image_input"]["supported"], &capabilities["effort"]["supported"]), (&json!(true), &json!(false)));
+    assert_eq!(told["max_tokens"], 64_000);
 }
 
 #[tokio::test(start_paused = true)]

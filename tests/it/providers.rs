@@ -634,3 +634,34 @@ async fn a_stream_is_not_asked_for_its_usage_where_that_is_not_known() {
     settle().await;
     assert_eq!(world.metric("gen_ai_client_token_usage_sum", &[("gen_ai_token_type", "output")]), 8.0);
 }
+
+// === Lists of models ===
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_read_in_each_providers_form() {
+    let toml = "[providers.gemini]\nkind = \"gemini\"\napi_key = \"k\"\nbase_url = \"http://gemini.test/v1beta\"\n\
+        [providers.together]\nkind = \"together\"\napi_key = \"k\"\nbase_url = \"http://together.test/v1\"\n\
+        [providers.aws]\nkind = \"bedrock\"\napi_key = \"k\"\nbase_url = \"http://aws.test\"\nregion = \"us-east-1\"\n\
+        [[models]]\nname = \"m\"\ntargets = [{ provider = \"aws\", model = \"us.anthropic.claude-opus-4-8\" }]\n";
+    let world = world(toml, &[], &[]);
+    let gemini = world.always(
+        "gemini",
+        Script::json(200, r#"{"models":[{"name":"models/gemini-2.5-pro","version":"2.5","displayName":"Gemini 2.5 Pro"},{"displayName":"?"}],"nextPageToken":"x"}"#),
+    );
+    world.always(
+        "together",
+        Script::json(200, r#"[{"id":"moonshotai/Kimi-K3","object":"model","created":7,"type":"chat","display_name":"Kimi"},7]"#),
+    );
+    let list = world.get("/v1/models").await.json();
+    let told: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|model| (&model["id"], &model["display_name"], &model["max_input_tokens"])).collect();
+    let expected = [
+        (&json!("m"), &json!("m"), &json!(1_000_000)),
+        (&json!("gemini/gemini-2.5-pro"), &json!("Gemini 2.5 Pro"), &json!(1_048_576)),
+        (&json!("together/moonshotai/Kimi-K3"), &json!("Kimi"), &json!(1_048_576)),
+        // Bedrock has no list where it answers: what is configured is known.
+        (&json!("aws/us.anthropic.claude-opus-4-8"), &json!("aws/us.anthropic.claude-opus-4-8"), &json!(1_000_000)),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(gemini.seen()[0].uri, "/v1beta/models?pageSize=1000");
+}

@@ -207,7 +207,6 @@ async fn a_refusal_is_an_answer_without_the_key() {
 
 /// Codex falls back to POST by this.
 #[tokio::test]
-#[ignore = "the codec of Responses is still a placeholder"]
 async fn responses_over_a_socket_are_asked_for_by_post() {
     let house = House::open(&Provider::open().await).await;
     let Err(Error::Http(response)) = house.connect("/v1/responses", &[]).await else { panic!("not refused") };

@@ -1,6 +1,6 @@
 //! Writing JSON into a caller's buffer, member by member.
 
-use super::{Raw, write_string};
+use super::{Raw, write_escaped, write_string};
 
 /// Appends an object; `fill` writes its members.
 pub fn object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
@@ -24,16 +24,16 @@ pub struct Object<'o> {
 
 impl Object<'_> {
     /// Writes a key and gives the buffer for its value, which the caller must write.
+    #[inline]
     pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
-        }
-        write_string(key, self.out);
-        self.out.push(b':');
+        self.out.extend_from_slice(if std::mem::take(&mut self.first) { b"\"" } else { b",\"" });
+        write_escaped(key, self.out);
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 
     /// A string member, from plain characters.
+    #[inline]
     pub fn string(&mut self, key: &str, value: &str) {
         write_string(value, self.key(key));
     }

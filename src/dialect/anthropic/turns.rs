@@ -76,24 +76,28 @@ impl<'r, 'a> Turns<'r, 'a> {
 
     fn say(&mut self, role: &'static str, message: &'r Message<'a>, losses: &mut Losses) {
         let dialect = self.dialect;
-        let mut parts = sayable(dialect, message, losses);
-        if parts.is_empty() {
+        let anew = self.turns.last().is_none_or(|turn| turn.role != role);
+        if anew {
+            self.turns.push(Turn { role, parts: Vec::new(), extensions: Vec::new() });
+        }
+        let Some(turn) = self.turns.last_mut() else { return };
+        let before = turn.parts.len();
+        turn.parts.extend(sayable(dialect, message, losses));
+        let said = &mut turn.parts[before..];
+        if said.is_empty() {
+            if anew {
+                self.turns.pop();
+            }
             return;
         }
-        if role == "assistant" && !parts.first().is_some_and(|p| is_thinking(p)) {
-            parts.sort_by_key(|part| !is_thinking(part));
+        if role == "assistant" && !said.first().is_some_and(|part| is_thinking(part)) {
+            said.sort_by_key(|part| !is_thinking(part));
         }
         let own = |e: &&Extension<'_>| e.dialect == dialect && !e.name.starts_with(IN_CONTENT);
         let extensions = message.extensions.iter().filter(own);
-        match self.turns.last_mut() {
-            Some(turn) if turn.role == role => {
-                turn.parts.extend(parts);
-                match turn.extensions.is_empty() {
-                    true => turn.extensions.extend(extensions),
-                    false => extensions.for_each(|e| losses.add(format!("messages[].{}", e.name))),
-                }
-            }
-            _ => self.turns.push(Turn { role, parts, extensions: extensions.collect() }),
+        match turn.extensions.is_empty() {
+            true => turn.extensions.extend(extensions),
+            false => extensions.for_each(|e| losses.add(format!("messages[].{}", e.name))),
         }
     }
 }
@@ -103,8 +107,8 @@ fn is_thinking(part: &Part<'_>) -> bool {
 }
 
 /// The parts that the API takes at all. A proof of another provider is refused together with the whole request.
-fn sayable<'r, 'a>(dialect: Dialect, message: &'r Message<'a>, losses: &mut Losses) -> Vec<&'r Part<'a>> {
-    let mut keep = |part: &&Part<'_>| match part {
+fn sayable<'r, 'a>(dialect: Dialect, message: &'r Message<'a>, losses: &mut Losses) -> impl Iterator<Item = &'r Part<'a>> {
+    message.parts.iter().filter(move |part| match part {
         Part::Text { text, cache, .. } if is_blank(text) => {
             if cache.is_some() {
                 losses.add("cache_control");
@@ -123,8 +127,7 @@ fn sayable<'r, 'a>(dialect: Dialect, message: &'r Message<'a>, losses: &mut Loss
             false
         }
         _ => true,
-    };
-    message.parts.iter().filter(&mut keep).collect()
+    })
 }
 
 /// Names what of a message, beside its parts, is not written.

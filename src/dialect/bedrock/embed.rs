@@ -262,10 +262,12 @@ mod tests {
         assert_eq!(bodies("amazon.titan-embed-image-v1", &image), [expected]);
     }
 
+    type Case = (&'static str, Option<&'static str>, &'static [&'static str], Option<u64>);
+
     #[test]
     fn answers_of_every_form_are_read() {
         // (body, tokens in the header, numbers, tokens)
-        let cases: [(&str, Option<&'static str>, &[&str], Option<u64>); 7] = [
+        let cases: [Case; 7] = [
             (r#"{"embedding":[1,2.50],"inputTextTokenCount":4,"embeddingsByType":{"float":[1,2.50]}}"#, Some("9"), &["[1,2.50]"], Some(4)),
             (
                 r#"{"embeddings":[[1],[2]],"id":"x","response_type":"embeddings_floats","texts":["a","b"]}"#,

@@ -3,6 +3,7 @@
 //! The name of a test begins with the trap's number; traps that do not apply are named in ARCHITECTURE.md with the reason.
 
 mod errors;
+mod line;
 mod messages;
 mod reasoning;
 mod streams;

@@ -45,7 +45,7 @@ prop_compose! {
             parts,
             finish: Some(Finish::new(reason, Text::plain("x"))),
             usage: counts.map(|(input, cached, output)| Usage {
-                input_tokens: Some(input), cache_read_tokens: Some(cached), output_tokens: Some(output), ..Usage::default()
+                input_tokens: Some(cached.saturating_add(input)), cache_read_tokens: Some(cached), output_tokens: Some(output), ..Usage::default()
             }),
             extensions: Vec::new(),
         }
