@@ -75,7 +75,7 @@ fn reads_calls_whole_and_in_pieces() {
     assert_eq!(
         told(&chunks)[..6],
         [
-            "signature: b3V0cmlkZXIvZ2VtaW5pc2ln".replace("pc2ln", "pc2ln"),
+            "signature: b3V0cmlkZXIvZ2VtaW5pc2ln".to_owned(),
             "call: whole {\"a\":1}".to_owned(),
             "call: bare {}".to_owned(),
             "call: slow {\"id\":\"AB\"}".to_owned(),
@@ -188,7 +188,7 @@ fn writes_one_chunk_for_each_piece() {
     signed["thoughtSignature"] = json!("c2ln");
     let wanted = [
         json!({"text": "hm", "thought": true}),
-        json!({"text": "", "thought": true, "thoughtSignature": "b3V0cmlkZXIvYW50aHJvcGljYW50".replace("pcYW50", "pcYW50")}),
+        json!({"text": "", "thought": true, "thoughtSignature": "b3V0cmlkZXIvYW50aHJvcGljYW50"}),
         json!({"text": "Hel"}),
         json!({"text": "lo"}),
         call("b", json!({})),
@@ -196,8 +196,7 @@ fn writes_one_chunk_for_each_piece() {
         signed,
         json!({"text": ""}),
     ];
-    let tagged = json!({"text": "", "thought": true, "thoughtSignature": format!("b3V0cmlkZXIvYW50aHJvcGlj{}", "YW50")});
-    let wanted: Vec<Value> = wanted.into_iter().enumerate().map(|(i, part)| json!([if i == 1 { tagged.clone() } else { part }])).collect();
+    let wanted: Vec<Value> = wanted.into_iter().map(|part| json!([part])).collect();
     assert_eq!(parts, wanted);
     let last = chunks.last().unwrap();
     assert_eq!(last["candidates"][0]["finishReason"], "STOP");
