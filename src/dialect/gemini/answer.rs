@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::contents::add_thought;
 use super::parts::{Call, Fields};
-use super::wire::{At, arguments, extension, protocol, put_args, upstream_json};
+use super::wire::{At, arguments, extension, protocol, put_args, shown, upstream_json};
 use super::{error, finish, usage};
 use crate::base::json::{self, Array, Object, Raw, Reader};
 use crate::base::{Fault, FaultKind};
@@ -274,7 +274,16 @@ impl<'w> PartWriter<'w> {
 
     fn thought(&mut self, text: Option<&Text<'_>>, proof: Option<&Text<'_>>, parts: &mut Array<'_>) {
         self.flush(parts);
-        put_thought(text, proof, self.item(parts));
+        let signature = proof.filter(|proof| !proof.is_empty()).and_then(|proof| {
+            let shown = shown(proof);
+            if shown.is_none() {
+                self.losses.add("parts[].signature");
+            }
+            shown
+        });
+        if signature.is_some() || text.is_some_and(|text| !text.is_empty()) {
+            put_thought(text, signature.as_ref(), self.item(parts));
+        }
     }
 
     fn words(&mut self, text: &Text<'_>, parts: &mut Array<'_>) {
@@ -307,15 +316,15 @@ pub(super) fn put_words(text: &Text<'_>, signature: Option<&Text<'_>>, out: &mut
     });
 }
 
-/// Writes a part of thinking for the caller, with its proof in the neutral form. What only its provider can read has no text.
-pub(super) fn put_thought(text: Option<&Text<'_>>, proof: Option<&Text<'_>>, out: &mut Vec<u8>) {
+/// Writes a part of thinking, with the signature as the wire has it. What only its provider can read has no text.
+pub(super) fn put_thought(text: Option<&Text<'_>>, signature: Option<&Text<'_>>, out: &mut Vec<u8>) {
     json::object(out, |part| {
         if let Some(text) = text {
             text.put("text", part);
         }
         part.bool("thought", true);
-        if let Some(proof) = proof.filter(|proof| !proof.is_empty()) {
-            proof::write(Dialect::Gemini, proof).put("thoughtSignature", part);
+        if let Some(signature) = signature {
+            signature.put("thoughtSignature", part);
         }
     });
 }

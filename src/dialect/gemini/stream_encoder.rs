@@ -4,7 +4,7 @@
 //! whole, since the dialect has no fragments of arguments that every SDK reads.
 
 use super::answer::{OF_CANDIDATE, caller_name, put_call, put_tail, put_thought, put_words};
-use super::wire::write_on_one_line;
+use super::wire::{shown, write_on_one_line};
 use super::{error, finish, usage};
 use crate::base::framing::Framing;
 use crate::base::json::{self, Object};
@@ -103,8 +103,7 @@ impl Encoder {
             PartStart::Refusal => Kind::Words { refusal: true },
             PartStart::Reasoning => Kind::Thought { spoken: false, proof: String::new() },
             PartStart::RedactedReasoning(data) => {
-                self.flush(out);
-                self.part(|part| put_thought(None, Some(data), part), out);
+                self.proof(None, data, out);
                 Kind::Skipped
             }
             PartStart::ToolCall { id, name, custom } => Kind::Call {
@@ -168,12 +167,12 @@ impl Encoder {
         match self.open.remove(place).kind {
             Kind::Thought { spoken, proof: waiting } if !waiting.is_empty() => {
                 self.waiting_bytes = self.waiting_bytes.saturating_sub(waiting.len());
-                let signature = Text::plain(waiting);
-                self.flush(out);
-                if !spoken && proof::claim(Dialect::Gemini, &signature).is_some() {
-                    self.pending = Some(proof::write(Dialect::Gemini, &signature).into_owned());
+                let proof = Text::plain(waiting);
+                if !spoken && proof::claim(Dialect::Gemini, &proof).is_some() {
+                    self.flush(out);
+                    self.pending = Some(proof::write(Dialect::Gemini, &proof).into_owned());
                 } else {
-                    self.part(|part| put_thought(Some(&Text::EMPTY), Some(&signature), part), out);
+                    self.proof(Some(&Text::EMPTY), &proof, out);
                 }
             }
             Kind::Call { id, name, custom, arguments } => {
@@ -182,6 +181,14 @@ impl Encoder {
                 self.part(|part| put_call(&id, &name, &arguments, custom, signature.as_ref(), part), out);
             }
             Kind::Thought { .. } | Kind::Words { .. } | Kind::Skipped => {}
+        }
+    }
+
+    fn proof(&mut self, text: Option<&Text<'_>>, proof: &Text<'_>, out: &mut Vec<u8>) {
+        self.flush(out);
+        match shown(proof) {
+            Some(signature) => self.part(|part| put_thought(text, Some(&signature), part), out),
+            None => self.losses.add("parts[].signature"),
         }
     }
 

@@ -150,6 +150,36 @@ pub(super) fn signature(wire: Text<'_>) -> Text<'_> {
     }
 }
 
+/// A proof as it stands in this dialect's slot, for a caller to replay; `None` where that is no base64: Google's Python SDK
+/// refuses the whole answer for it.
+pub(super) fn shown<'t>(proof: &'t Text<'_>) -> Option<Text<'t>> {
+    let wire = proof::write(Dialect::Gemini, proof);
+    let sound = is_base64(&wire.read());
+    sound.then_some(wire)
+}
+
+/// Whether a text is base64 of either alphabet, with padding or without, and with nothing in its last bits.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    let value = |b: u8| match b {
+        b'A'..=b'Z' => Some(b - b'A'),
+        b'a'..=b'z' => Some(b - b'a' + 26),
+        b'0'..=b'9' => Some(b - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    };
+    let mixed = digits.contains(['+', '/']) && digits.contains(['-', '_']);
+    let last = digits.bytes().last().and_then(value).unwrap_or(0);
+    let left_over = match digits.len() % 4 {
+        0 => 0,
+        2 => last & 0x0f,
+        3 => last & 0x03,
+        _ => 1,
+    };
+    !mixed && left_over == 0 && text.len() - digits.len() <= 2 && digits.bytes().all(|b| value(b).is_some())
+}
+
 /// The arguments of a call, where its `args` are given.
 pub(super) fn arguments(args: Option<Raw<'_>>) -> Text<'_> {
     args.map_or(Text::Plain(Cow::Borrowed("{}")), |args| Text::plain(args.get()))

@@ -164,8 +164,10 @@ fn writes_what_a_typed_client_needs() {
     let answer = Answer {
         parts: vec![
             Part::Reasoning { text: Text::plain("hm"), signature: Some(Text::plain("c2ln")) },
-            Part::Reasoning { text: Text::EMPTY, signature: Some(proof::read(Dialect::OpenAiResponses, Text::plain("enc"))) },
-            Part::RedactedReasoning(Text::plain("xyz")),
+            Part::Reasoning { text: Text::EMPTY, signature: Some(proof::read(Dialect::OpenAiResponses, Text::plain("gAAA"))) },
+            Part::RedactedReasoning(Text::plain("eHl6")),
+            Part::Reasoning { text: Text::plain("oh"), signature: Some(Text::plain("no base64")) },
+            Part::RedactedReasoning(Text::plain("eHl6a")),
             Part::Text { text: Text::plain("t"), citations, cache: None },
             call("[1", false),
             call("raw", true),
@@ -185,8 +187,9 @@ fn writes_what_a_typed_client_needs() {
         body["candidates"][0]["content"]["parts"],
         json!([
             {"text": "hm", "thought": true, "thoughtSignature": format!("{anthropic}c2ln")},
-            {"text": "", "thought": true, "thoughtSignature": format!("{responses}enc")},
-            {"thought": true, "thoughtSignature": format!("{anthropic}xyz")},
+            {"text": "", "thought": true, "thoughtSignature": format!("{responses}gAAA")},
+            {"thought": true, "thoughtSignature": format!("{anthropic}eHl6")},
+            {"text": "oh", "thought": true},
             {"text": "t"},
             {"functionCall": {"id": "c", "name": "mcp.up", "args": {"_raw": "[1"}}},
             {"functionCall": {"id": "c", "name": "mcp.up", "args": {"input": "raw"}}},
@@ -198,12 +201,12 @@ fn writes_what_a_typed_client_needs() {
         body["usageMetadata"],
         json!({"promptTokenCount": 3, "candidatesTokenCount": 0, "thoughtsTokenCount": 2, "totalTokenCount": 4})
     );
-    assert_eq!(losses(&notes), ["annotations", "parts[].server_tool_use"]);
+    assert_eq!(losses(&notes), ["parts[].signature", "annotations", "parts[].server_tool_use"]);
     // The caller sends it back, and each proof is whole again.
     let history = json!({"contents": [{"role": "user", "parts": [{"text": "q"}]}, body["candidates"][0]["content"]]}).to_string();
     let request = Gemini.decode_request(history.as_bytes()).unwrap();
     assert!(matches!(&request.messages[1].parts[0], Part::Reasoning { text, signature: Some(s) } if text.is("hm") && s.is("c2ln")));
-    assert!(matches!(&request.messages[1].parts[2], Part::RedactedReasoning(data) if data.is("xyz")));
+    assert!(matches!(&request.messages[1].parts[2], Part::RedactedReasoning(data) if data.is("eHl6")));
     let (body, _) = encode(&Answer::default());
     assert_eq!(body["candidates"][0]["content"]["parts"], json!([{"text": ""}]));
 }

@@ -27,7 +27,8 @@ fn part() -> impl Strategy<Value = Part<'static>> {
             let signature = signed.then(|| proof::read(origin, Text::plain("c2ln")).into_owned());
             Part::Reasoning { text: Text::plain(text), signature }
         }),
-        (origin(), "[a-z]{1,4}").prop_map(|(origin, data)| Part::RedactedReasoning(proof::read(origin, Text::plain(data)).into_owned())),
+        (origin(), "([a-z]{4}){1,2}")
+            .prop_map(|(origin, data)| Part::RedactedReasoning(proof::read(origin, Text::plain(data)).into_owned())),
         ("[a-z]{1,3}", arguments()).prop_map(|(name, arguments)| Part::ToolCall {
             id: Text::plain(format!("id_{name}")),
             name: Text::plain(name),
