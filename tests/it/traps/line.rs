@@ -73,3 +73,13 @@ async fn t102_the_path_names_the_model_that_was_decided_for() {
     assert_eq!(world.post("/model/to-bedrock/converse", &body).await.status, 200);
     assert_eq!(bedrock.seen()[0].uri.path(), "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse");
 }
+
+#[tokio::test(start_paused = true)]
+async fn t110_an_encoding_that_is_null_is_none() {
+    let world = World::new(SQUARE);
+    let gemini = world.always("gemini", Script::json(200, r#"{"embeddings":[{"values":[0.5,-1]}]}"#));
+    let body = json!({"model": "gemini/gemini-embedding-001", "input": "x", "encoding_format": null, "dimensions": null, "user": null});
+    let reply = world.post("/v1/embeddings", body.to_string()).await;
+    assert_eq!(reply.json()["data"][0]["embedding"], json!([0.5, -1]), "{}", reply.text());
+    assert!(!gemini.seen()[0].body.windows(4).any(|word| word == b"null"), "{:?}", gemini.seen()[0].body);
+}
