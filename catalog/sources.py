@@ -44,7 +44,7 @@ GENAI_RATES = {
     "input_mtok": "i", "output_mtok": "o", "cache_read_mtok": "r", "cache_write_mtok": "w",
     "cache_write_1h_mtok": "W", "output_reasoning_mtok": "t", "input_audio_mtok": "a", "output_audio_mtok": "A",
     "cache_audio_read_mtok": "c", "input_image_mtok": "p", "output_image_mtok": "P", "input_video_mtok": "v",
-    "requests_kcount": "q", "web_searches_kcount": "s",
+    "cache_write_5m_mtok": "w", "requests_kcount": "q", "rerank_searches_kcount": "q", "web_searches_kcount": "s",
 }
 TIERS = {"batches": "batch", "priority": "priority", "flex": "flex", "balanced": "balanced", "ultrafast": "ultrafast"}
 GENAI_TIERS = {"batch": "batch", "priority": "priority", "flex": "flex", "fast": "fast"}
