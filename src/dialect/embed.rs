@@ -16,16 +16,16 @@ pub trait EmbeddingsCodec: Sync {
         None
     }
 
-    /// Where a request names the model again, for a caller of the same dialect whose name for it is another. `body` is valid JSON.
-    fn names_of_model<'a>(&self, _body: &'a [u8], _one: bool) -> Vec<Raw<'a>> {
+    /// Where a request names the model again, for a caller of the same dialect whose name for it is another.
+    fn names_of_model<'a>(&self, _root: Raw<'a>, _one: bool) -> Vec<Raw<'a>> {
         Vec::new()
     }
 
-    /// Reads a request: for one vector by a path of its own, or for several. The body is valid JSON.
+    /// Reads a request, whose body is valid JSON: for one vector by a path of its own, or for several.
     ///
     /// # Errors
     /// A fault of the caller's, with `param` naming the member.
-    fn decode_request<'a>(&self, _body: &'a [u8], _one: bool) -> Result<EmbedRequest<'a>, Fault> {
+    fn read_request<'a>(&self, _root: Raw<'a>, _one: bool) -> Result<EmbedRequest<'a>, Fault> {
         Err(Fault::caller(FaultKind::NotFound, "This dialect has no request for embeddings."))
     }
 

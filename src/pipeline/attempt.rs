@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 
 use super::account::Account;
 use super::answer::{self, Refusal};
+use super::embed;
 use super::ingress::Call;
 use super::opaque::{Passage, Socket};
 use super::outbound::{self, Prepared};
@@ -119,7 +120,7 @@ async fn one_try(
     let sent_at = clock::now();
     // Only a stream tells its first token; a whole answer may rightly take until the deadline.
     let due = if call.stream { deadline.min(sent_at + timeout.first_token) } else { deadline };
-    let answered = tokio::time::timeout_at(due, ask(line, call, target, &prepared, timeout, sent)).await;
+    let answered = tokio::time::timeout_at(due, ask_all(line, call, target, &prepared, timeout, sent)).await;
     let answer = match answered {
         Ok(answer) => answer?,
         Err(_) => {
@@ -142,18 +143,35 @@ async fn one_try(
 }
 
 /// A provider's answer whose head is good.
-struct Answered {
-    headers: HeaderMap,
-    body: AnsweredBody,
+pub(super) struct Answered {
+    pub(super) headers: HeaderMap,
+    pub(super) body: AnsweredBody,
 }
 
-enum AnsweredBody {
+pub(super) enum AnsweredBody {
     Whole(Bytes, Hold),
     Stream(AnswerBody),
+    /// Those of all the calls that one request became.
+    Several(Vec<Answered>),
+}
+
+/// Asks with the one call that a request mostly is, or with all that it became.
+async fn ask_all(
+    line: &Pipeline,
+    call: &Call,
+    target: &Target,
+    prepared: &Prepared,
+    timeout: &Timeouts,
+    sent: &mut Option<Secret>,
+) -> Result<Answered, Refusal> {
+    match &prepared.embed {
+        Some(asked) if asked.has_several_calls() => Box::pin(embed::ask_each(line, call, target, prepared, asked, timeout, sent)).await,
+        _ => ask(line, call, target, prepared, timeout, sent).await,
+    }
 }
 
 /// Sends, and reads what of the answer must be read before it can be judged.
-async fn ask(
+pub(super) async fn ask(
     line: &Pipeline,
     call: &Call,
     target: &Target,
@@ -238,6 +256,10 @@ async fn understand(
     record: &mut Record,
     secret: Option<&Secret>,
 ) -> Result<Good, Refusal> {
+    let mut prepared = prepared;
+    if let Some(asked) = prepared.embed.take() {
+        return Ok(embed::understand(line, call, target, prepared, &asked, answered, record)?);
+    }
     let (provider, caller) = (codec(prepared.dialect), codec(call.endpoint.dialect));
     let mut headers = answered.headers;
     let mut notes = prepared.notes;
@@ -278,6 +300,7 @@ async fn understand(
             let headers = answer::translated_answer_headers(&headers, call.endpoint.dialect, record.id, None);
             Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: notes.losses })
         }
+        AnsweredBody::Several(_) => Err(Fault::internal("several answers to what was asked once").into()),
         AnsweredBody::Stream(body) => {
             let mode = if prepared.translated {
                 Mode::Translate(caller.stream_encoder(reply()))

@@ -31,12 +31,14 @@ pub(super) struct Endpoint {
     pub stream: Option<bool>,
     /// How the app's stream is cut.
     pub framing: Framing,
+    /// Whether one embedding is asked for, by a path that answers in another form than that for several.
+    pub one_embedding: bool,
 }
 
 impl Endpoint {
     /// An endpoint whose body says the rest.
     fn new(dialect: Dialect, operation: Operation) -> Self {
-        Self { dialect, operation, model: None, stream: None, framing: codec(dialect).framing() }
+        Self { dialect, operation, model: None, stream: None, framing: codec(dialect).framing(), one_embedding: false }
     }
 }
 
@@ -145,7 +147,8 @@ fn named_in_path(head: &Parts) -> Option<Endpoint> {
     };
     let sse = head.uri.query().is_some_and(|query| query.split('&').any(|part| part == "alt=sse"));
     let framing = if sse { Framing::Sse } else { Framing::JsonArray };
-    Some(Endpoint { model: decoded(model), stream: Some(stream), framing, ..Endpoint::new(Dialect::Gemini, operation) })
+    let one_embedding = method == "embedContent";
+    Some(Endpoint { model: decoded(model), stream: Some(stream), framing, one_embedding, ..Endpoint::new(Dialect::Gemini, operation) })
 }
 
 /// The dialect in which a caller can read an error before the endpoint is known.

@@ -19,6 +19,12 @@ pub(super) fn path(target: &Target, dialect: Dialect, operation: Operation, stre
     laid_out(&target.provider.layout, usual, dialect, operation, &target.model, stream)
 }
 
+/// The path that asks for one embedding, in a dialect that has another for several.
+pub(super) fn path_of_one_embedding(target: &Target, dialect: Dialect) -> Option<Cow<'static, str>> {
+    let usual = codec(dialect).embeddings().and_then(|embeddings| embeddings.path_of_one(&target.model));
+    laid_out(&target.provider.layout, usual, dialect, Operation::Embeddings, &target.model, false)
+}
+
 /// The path in a layout, from the path that the dialect knows.
 pub(super) fn laid_out(
     layout: &Layout,

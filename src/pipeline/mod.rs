@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod attempt;
+mod embed;
 mod held;
 mod ingress;
 mod layout;

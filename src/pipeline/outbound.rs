@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 
+use super::embed;
 use super::ingress::Call;
 use super::layout;
 use crate::base::body::Body;
@@ -28,6 +29,16 @@ pub(super) struct Prepared {
     pub translated: bool,
     /// Whether we asked for a usage event that the caller did not ask for.
     pub withhold_usage: bool,
+    /// What was asked for, where embeddings are translated.
+    pub embed: Option<embed::Asked>,
+}
+
+impl Prepared {
+    /// The same for another body of the same request.
+    pub(super) fn with_body(&self, body: Bytes) -> Self {
+        let Self { dialect, framing, translated, withhold_usage, .. } = *self;
+        Self { body, notes: Notes::default(), dialect, framing, translated, withhold_usage, embed: None }
+    }
 }
 
 /// Makes the body for a target.
@@ -47,9 +58,11 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
             && target.model != call.model
             && let Some(span) = call.envelope.span(&call.body, "model")
         {
-            let mut with = Vec::with_capacity(target.model.len() + 2);
-            json::write_string(&target.model, &mut with);
-            patches.push(Patch { span, with: with.into() });
+            let with = renamed(Raw::parse(&call.body[span.clone()]).unwrap_or(Raw::literal("\"\"")), &target.model);
+            patches.push(Patch { span, with });
+        }
+        if target.model != call.model && call.endpoint.operation == Operation::Embeddings {
+            patches.extend(embed::rename(call, target));
         }
         let withhold_usage = dialect == Dialect::OpenAiChat && call.endpoint.operation == Operation::Chat && call.stream && !call.stream_usage
             // Where it cannot be asked for, it is told anyway, with the last piece of content.
@@ -59,11 +72,18 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         }
         let body = json::splice(&call.body, patches);
         let framing = call.endpoint.framing;
-        return Ok(Prepared { body, notes: Notes::default(), dialect, framing, translated: false, withhold_usage });
+        return Ok(Prepared { body, notes: Notes::default(), dialect, framing, translated: false, withhold_usage, embed: None });
+    }
+    let framing = codec(dialect).framing();
+    if call.endpoint.operation == Operation::Embeddings {
+        let mut notes = Notes::default();
+        let (body, asked) = embed::prepare(call, target, dialect, &mut notes)?;
+        refuse_losses(model, target, &notes.losses)?;
+        return Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: Some(asked) });
     }
     if call.endpoint.operation != Operation::Chat {
         let text = format!(
-            "`{}` is asked from {}, which speaks another dialect: only chat requests are translated.",
+            "`{}` is asked from {}, which speaks another dialect: only chats and embeddings are translated.",
             call.endpoint.operation.label(),
             target.provider.name
         );
@@ -79,29 +99,36 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     }
     let mut notes = Notes::default();
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
-    let framing = codec(dialect).framing();
     codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
-    if model.strict
-        && let Some(lost) = notes.losses.names().first()
-    {
-        return Err(refuse_loss(lost, &notes.losses, target));
-    }
+    refuse_losses(model, target, &notes.losses)?;
     let mut body = Bytes::from(body);
     if layout::wants_vertex_body(target, dialect) {
         let envelope = Envelope::read(&body).map_err(|error| Fault::internal(format!("a body of our own: {error}")))?;
         body = layout::vertex_body(&body, &envelope, call.endpoint.operation);
     }
-    Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false })
+    Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
 }
 
-fn refuse_loss(first: &str, losses: &Losses, target: &Target) -> Fault {
+/// The target's name for the model, with the kind of resource before it where the caller spelled that.
+pub(super) fn renamed(spelled: Raw<'_>, model: &str) -> Bytes {
+    let prefix = spelled.inner().filter(|name| name.starts_with(MODELS) && !model.starts_with(MODELS)).map_or("", |_| MODELS);
+    let mut with = Vec::with_capacity(prefix.len() + model.len() + 2);
+    json::write_string(&format!("{prefix}{model}"), &mut with);
+    with.into()
+}
+
+const MODELS: &str = "models/";
+
+/// A model that is `strict` refuses to lose anything.
+fn refuse_losses(model: &Model, target: &Target, losses: &Losses) -> Result<(), Fault> {
+    let Some(first) = losses.names().first().filter(|_| model.strict) else { return Ok(()) };
     let text = format!(
         "{}/{} cannot express: {}. The model is `strict`, so the request was refused rather than sent without it.",
         target.provider.name,
         target.model,
         losses.names().join(", ")
     );
-    Fault::unsupported(first.to_owned(), text).code("unsupported_parameter").retry(crate::base::Retry::OtherTarget)
+    Err(Fault::unsupported(first.clone(), text).code("unsupported_parameter").retry(crate::base::Retry::OtherTarget))
 }
 
 /// The patch that makes an OpenAI stream tell its usage: accounting must not hang on what the caller asked for.
@@ -132,7 +159,12 @@ fn ask_for_usage(call: &Call) -> Patch {
 /// The operation has no path in the target's dialect.
 pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Result<Request<Body>, Fault> {
     let codec = codec(prepared.dialect);
-    let Some(path) = layout::path(target, prepared.dialect, call.endpoint.operation, call.stream) else {
+    // What was translated is asked for as several, be it one.
+    let path = match call.endpoint.one_embedding && !prepared.translated {
+        true => layout::path_of_one_embedding(target, prepared.dialect),
+        false => layout::path(target, prepared.dialect, call.endpoint.operation, call.stream),
+    };
+    let Some(path) = path else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
         return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(crate::base::Retry::OtherTarget));
     };

@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "the scripted providers are tasks of the test")]
 
 mod corpus;
+mod embed;
 mod square;
 mod line;
 mod opaque;

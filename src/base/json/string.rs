@@ -18,14 +18,6 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run + bytes[run..].iter().position(|byte| is_special(*byte)).unwrap_or(bytes.len() - run)
 }
 
-/// Where the first byte that is not plain is, within the first sixteen; else behind them.
-pub(super) fn first_special(bytes: &[u8]) -> usize {
-    match bytes.first_chunk::<16>() {
-        Some(block) => (u32::from(special(block)) | 1 << 16).trailing_zeros() as usize,
-        None => plain_run(bytes),
-    }
-}
-
 /// The characters of a string literal given without its quotes. Lone surrogates become U+FFFD: a reader's view, never what is sent on.
 pub fn unescape(inner: &str) -> Cow<'_, str> {
     // Most are short keys and words, for which a call costs more than it finds.

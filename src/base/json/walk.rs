@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::block::{chunk, marks, special};
-use super::string::{first_special, plain_run};
+use super::skip::end_of_word;
+use super::string::plain_run;
 use super::{DEPTH_MAX, JsonError};
 
 /// What a step of the walk gives: boxed, so that the good case fits a register.
@@ -137,9 +138,13 @@ impl<'b> Walk<'b> {
     /// Skips a string.
     pub(super) fn string(&mut self) -> Walked {
         self.at += 1;
-        // Most strings are keys and words, which end within sixteen bytes.
-        self.at += first_special(self.body.get(self.at..).unwrap_or_default());
+        // Most strings are keys and words.
+        if let Some(end) = end_of_word(self.body, self.at) {
+            self.at = end + 1;
+            return Ok(());
+        }
         loop {
+            self.long_string();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -150,7 +155,6 @@ impl<'b> Walk<'b> {
                 Some(_) => {}
                 None => return Err(self.expected("the string's closing `\"`")),
             }
-            self.long_string();
         }
     }
 

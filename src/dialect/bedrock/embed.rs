@@ -1,10 +1,7 @@
 //! Embeddings: `InvokeModel` with the bodies of the vendors behind it. No app asks for them in this dialect, so requests are
 //! only written and answers only read.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::base::json::{Object, Raw, object};
 use crate::base::{Fault, FaultKind};
@@ -23,14 +20,6 @@ const COHERE_3_DIMENSIONS: u64 = 1024;
 
 /// Where the tokens are told, of the models that do not tell them in the body.
 const INPUT_TOKENS: &str = "x-amzn-bedrock-input-token-count";
-
-/// What a path's segment keeps as it is: the slash of an ARN does not pass.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The path of `InvokeModel`.
-pub(super) fn path(model: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("/model/{}/invoke", utf8_percent_encode(model, SEGMENT)))
-}
 
 /// Whose body a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,4 +202,97 @@ fn vectors(value: Raw<'_>) -> Result<Vec<Vector<'_>>, Fault> {
 
 fn unlike(what: &str) -> Fault {
     Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer {what}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{EmbedContent, EmbedNames, Encoding, Text};
+
+    static NAMES: EmbedNames = EmbedNames { inputs: "input", dimensions: "dimensions", task: "task", title: "title" };
+
+    fn request(tasks: &[Option<EmbedTask>]) -> EmbedRequest<'static> {
+        let input = |task: &Option<EmbedTask>| EmbedInput { content: EmbedContent::Text(Text::plain("a\"")), task: *task, title: None };
+        let inputs = tasks.iter().map(input).collect();
+        EmbedRequest { inputs, dimensions: None, encoding: Encoding::Floats, names: &NAMES, unmodelled: Vec::new() }
+    }
+
+    fn bodies(model: &str, request: &EmbedRequest<'_>) -> Vec<String> {
+        let calls = BedrockEmbeddings.encode_request(request, model, &mut Notes::default()).unwrap();
+        calls.into_iter().map(|call| String::from_utf8(call.body).unwrap()).collect()
+    }
+
+    #[test]
+    fn families_are_known_by_their_ids() {
+        let cases = [
+            ("amazon.titan-embed-text-v1", Some(Family::Titan1)),
+            ("amazon.titan-embed-g1-text-02", Some(Family::Titan1)),
+            ("amazon.titan-embed-text-v2:0", Some(Family::Titan2)),
+            ("amazon.titan-embed-image-v1", Some(Family::TitanImage)),
+            ("amazon.nova-2-multimodal-embeddings-v1:0", Some(Family::Nova)),
+            ("cohere.embed-multilingual-v3", Some(Family::Cohere3)),
+            ("global.cohere.embed-v4:0", Some(Family::Cohere4)),
+            ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.cohere.embed-v4:0", Some(Family::Cohere4)),
+            ("amazon.nova-pro-v1:0", None),
+            ("cohere.command-r-v1:0", None),
+            ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc", None),
+        ];
+        for (model, family) in cases {
+            assert_eq!(Family::of(model).ok(), family, "{model}");
+        }
+    }
+
+    #[test]
+    fn tasks_are_said_where_there_are_words_for_them() {
+        use EmbedTask::{Clustering, Document, Query};
+        let mixed = request(&[None, Some(Query), Some(Document), Some(Clustering), Some(Document)]);
+        let cohere = |texts: &str, word: &str| format!(r#"{{"texts":[{texts}],"input_type":"{word}"}}"#);
+        let (one, two) = (r#""a\"""#, r#""a\"","a\"""#);
+        let expected =
+            [cohere(two, "search_query"), cohere(one, "search_document"), cohere(one, "clustering"), cohere(one, "search_document")];
+        assert_eq!(bodies("cohere.embed-english-v3", &mixed), expected);
+        let nova = bodies("amazon.nova-2-multimodal-embeddings-v1:0", &mixed);
+        let purposes = ["GENERIC_INDEX", "TEXT_RETRIEVAL", "GENERIC_INDEX", "CLUSTERING", "GENERIC_INDEX"];
+        assert!(nova.iter().zip(purposes).all(|(body, purpose)| body.contains(purpose)), "{nova:?}");
+        let mut notes = Notes::default();
+        BedrockEmbeddings.encode_request(&mixed, "amazon.titan-embed-text-v2:0", &mut notes).unwrap();
+        assert_eq!(notes.losses.names(), ["task"]);
+        let image = EmbedRequest { dimensions: Some(256), ..request(&[None]) };
+        let expected = r#"{"inputText":"a\"","embeddingConfig":{"outputEmbeddingLength":256}}"#;
+        assert_eq!(bodies("amazon.titan-embed-image-v1", &image), [expected]);
+    }
+
+    type Case = (&'static str, Option<&'static str>, &'static [&'static str], Option<u64>);
+
+    #[test]
+    fn answers_of_every_form_are_read() {
+        // (body, tokens in the header, numbers, tokens)
+        let cases: [Case; 7] = [
+            (r#"{"embedding":[1,2.50],"inputTextTokenCount":4,"embeddingsByType":{"float":[1,2.50]}}"#, Some("9"), &["[1,2.50]"], Some(4)),
+            (
+                r#"{"embeddings":[[1],[2]],"id":"x","response_type":"embeddings_floats","texts":["a","b"]}"#,
+                Some("6"),
+                &["[1]", "[2]"],
+                Some(6),
+            ),
+            (r#"{"embeddings":{"float":[[1]]},"response_type":"embeddings_by_type"}"#, Some(" 3 "), &["[1]"], Some(3)),
+            (r#"{"embeddings":{"float":[[1]]},"meta":{"billed_units":{"input_tokens":7}}}"#, None, &["[1]"], Some(7)),
+            (r#"{"embeddings":[{"embeddingType":"TEXT","embedding":[-0.5]}]}"#, Some("ten"), &["[-0.5]"], None),
+            (r#"{"embedding":null,"message":"boom"}"#, None, &[], None),
+            (r#"{"embeddings":{"int8":[[1]]}}"#, None, &[], None),
+        ];
+        for (body, header, numbers, tokens) in cases {
+            let header = header.map(|value| (http::HeaderName::from_static(INPUT_TOKENS), http::HeaderValue::from_static(value)));
+            let answer = BedrockEmbeddings.decode_answer(body.as_bytes(), &header.into_iter().collect());
+            let Ok(answer) = answer else {
+                assert!(numbers.is_empty(), "{body}");
+                continue;
+            };
+            let written = answer.vectors.iter().map(|vector| match vector {
+                Vector::Floats(raw) => raw.get(),
+                Vector::Base64(_) => "base64",
+            });
+            assert_eq!((written.collect::<Vec<_>>().as_slice(), answer.input_tokens), (numbers, tokens), "{body}");
+        }
+    }
 }

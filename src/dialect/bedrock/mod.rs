@@ -9,6 +9,7 @@ mod answer;
 mod blocks;
 mod content;
 mod decode;
+mod embed;
 mod encode;
 mod error;
 mod family;
@@ -21,8 +22,6 @@ mod stream_encoder;
 mod tests;
 mod tools;
 mod wire;
-
-mod embed;
 
 use std::borrow::Cow;
 
@@ -55,7 +54,7 @@ impl Codec for Bedrock {
                 let method = if stream { "converse-stream" } else { "converse" };
                 Some(format!("/model/{}/{method}", utf8_percent_encode(model, SEGMENT)).into())
             }
-            Operation::Embeddings => Some(embed::path(model)),
+            Operation::Embeddings => Some(format!("/model/{}/invoke", utf8_percent_encode(model, SEGMENT)).into()),
             // Native counting has a body and a model id of its own: what is counted here is estimated.
             Operation::CountTokens | Operation::Models | Operation::Opaque => None,
         }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::base::json::{Object, Raw, object};
 use crate::base::{Fault, FaultKind};
@@ -25,18 +24,6 @@ static NAMES_OF_BATCH: EmbedNames = EmbedNames {
 /// The most inputs of one `batchEmbedContents`.
 const BATCH_MAX: usize = 100;
 
-/// What a path's segment keeps as it is; a slash too, since tuned models have one.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-
-/// The path of `batchEmbedContents`.
-pub(super) fn path(model: &str) -> Cow<'static, str> {
-    path_of(model, "batchEmbedContents")
-}
-
-fn path_of(model: &str, method: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("/{}:{method}", utf8_percent_encode(&resource(model), PATH)))
-}
-
 /// A model by its resource name.
 fn resource(model: &str) -> Cow<'_, str> {
     match model.starts_with("models/") || model.starts_with("tunedModels/") {
@@ -47,19 +34,17 @@ fn resource(model: &str) -> Cow<'_, str> {
 
 impl EmbeddingsCodec for GeminiEmbeddings {
     fn path_of_one(&self, model: &str) -> Option<Cow<'static, str>> {
-        Some(path_of(model, "embedContent"))
+        Some(super::path_of(model, "embedContent").into())
     }
 
-    fn names_of_model<'a>(&self, body: &'a [u8], one: bool) -> Vec<Raw<'a>> {
-        let Ok(root) = Raw::parse(body) else { return Vec::new() };
+    fn names_of_model<'a>(&self, root: Raw<'a>, one: bool) -> Vec<Raw<'a>> {
         match (one, root.member("requests")) {
             (false, Some(requests)) => requests.elements().filter_map(|request| request.member("model")).collect(),
             _ => Vec::new(),
         }
     }
 
-    fn decode_request<'a>(&self, body: &'a [u8], one: bool) -> Result<EmbedRequest<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))?;
+    fn read_request<'a>(&self, root: Raw<'a>, one: bool) -> Result<EmbedRequest<'a>, Fault> {
         let names = if one { &NAMES_OF_ONE } else { &NAMES_OF_BATCH };
         let mut request = EmbedRequest { inputs: Vec::new(), dimensions: None, encoding: Encoding::Floats, names, unmodelled: Vec::new() };
         if one {
@@ -355,4 +340,59 @@ fn expected(at: &str, what: &str, found: Option<Raw<'_>>) -> Fault {
 
 fn unlike(what: &str) -> Fault {
     Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer {what}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str, one: bool) -> Result<EmbedRequest<'_>, Fault> {
+        GeminiEmbeddings.read_request(Raw::parse(body.as_bytes()).unwrap(), one)
+    }
+
+    /// What is read is written again, but for the names that protobuf's JSON form also takes.
+    #[test]
+    fn requests_come_back_as_they_were() {
+        let full = r#"{"model":"models/m","content":{"parts":[{"text":"a \u00e9"}]},"taskType":"CODE_RETRIEVAL_QUERY","title":"t","outputDimensionality":64}"#;
+        let bare = r#"{"model":"models/m","content":{"parts":[{"text":"a"}]}}"#;
+        // (request, whether for one, what is sent)
+        let cases = [
+            (full.to_owned(), true, format!(r#"{{"requests":[{full}]}}"#)),
+            (format!(r#"{{"requests":[{bare},{bare}]}}"#), false, format!(r#"{{"requests":[{bare},{bare}]}}"#)),
+            (r#"{"content":{"role":"user","parts":{"text":"a"}},"taskType":"TASK_TYPE_UNSPECIFIED"}"#.to_owned(), true, format!(r#"{{"requests":[{bare}]}}"#)),
+            (
+                r#"{"content":{"parts":[{"text":"a \u00e9"}]},"embed_content_config":{"task_type":"CODE_RETRIEVAL_QUERY","title":"t","output_dimensionality":64}}"#.to_owned(),
+                true,
+                format!(r#"{{"requests":[{full}]}}"#),
+            ),
+        ];
+        for (body, one, expected) in cases {
+            let mut notes = Notes::default();
+            let calls = GeminiEmbeddings.encode_request(&read(&body, one).unwrap(), "m", &mut notes).unwrap();
+            assert_eq!((calls.len(), std::str::from_utf8(&calls[0].body).unwrap()), (1, expected.as_str()), "{body}");
+            assert!(notes.losses.is_empty());
+        }
+    }
+
+    #[test]
+    fn parts_of_one_content_are_one_text() {
+        let request = read(r#"{"content":{"parts":[{"text":"a"},{"text":"b"}]}}"#, true).unwrap();
+        assert_eq!(request.inputs[0].content, EmbedContent::Text(Text::plain("a\nb")));
+    }
+
+    #[test]
+    fn every_task_has_its_word() {
+        for (task, word) in TASKS {
+            let body = format!(r#"{{"content":{{"parts":[{{"text":"a"}}]}},"taskType":"{word}"}}"#);
+            assert_eq!((read(&body, true).unwrap().inputs[0].task, word_of(task)), (Some(task), word));
+        }
+    }
+
+    #[test]
+    fn paths_name_the_model_and_the_method() {
+        let path = |model| GeminiEmbeddings.path_of_one(model).unwrap().into_owned();
+        assert_eq!(path("gemini-embedding-001"), "/models/gemini-embedding-001:embedContent");
+        assert_eq!(path("models/m"), "/models/m:embedContent");
+        assert_eq!((resource("m"), resource("models/m")), ("models/m".into(), "models/m".into()));
+    }
 }

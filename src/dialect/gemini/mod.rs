@@ -8,6 +8,7 @@
 mod answer;
 mod contents;
 mod decode;
+mod embed;
 mod encode;
 mod encode_contents;
 mod error;
@@ -24,8 +25,6 @@ mod tools;
 mod turns;
 mod usage;
 mod wire;
-
-mod embed;
 
 use std::borrow::Cow;
 
@@ -58,15 +57,10 @@ impl Codec for Gemini {
             Operation::Chat => "generateContent",
             Operation::CountTokens => "countTokens",
             Operation::Models => return Some("/models".into()),
-            Operation::Embeddings => return Some(embed::path(model)),
+            Operation::Embeddings => "batchEmbedContents",
             Operation::Opaque => return None,
         };
-        let model = model.strip_prefix("models/").unwrap_or(model);
-        // A tuned model is a collection of its own; a step upwards is no name.
-        let collection = if model.starts_with("tunedModels/") { "" } else { "models/" };
-        let climbs = model.split('/').any(|segment| matches!(segment, "" | "." | ".."));
-        let model = utf8_percent_encode(model, if climbs { SEGMENT } else { SEGMENTS });
-        Some(format!("/{collection}{model}:{method}").into())
+        Some(path_of(model, method).into())
     }
 
     fn stream_query(&self) -> Option<&'static str> {
@@ -159,4 +153,14 @@ impl Codec for Gemini {
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder> {
         Box::new(stream_encoder::Encoder::new(reply))
     }
+}
+
+/// The path of a model's method.
+fn path_of(model: &str, method: &str) -> String {
+    let model = model.strip_prefix("models/").unwrap_or(model);
+    // A tuned model is a collection of its own; a step upwards is no name.
+    let collection = if model.starts_with("tunedModels/") { "" } else { "models/" };
+    let climbs = model.split('/').any(|segment| matches!(segment, "" | "." | ".."));
+    let model = utf8_percent_encode(model, if climbs { SEGMENT } else { SEGMENTS });
+    format!("/{collection}{model}:{method}")
 }

@@ -2,11 +2,11 @@
 
 use http::HeaderMap;
 
-use super::error;
-use super::wire::{At, told, whole, words};
 use crate::base::json::{Raw, object};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::embed::{note_losses, text_of};
+use crate::dialect::openai::error;
+use crate::dialect::openai::read::{At, told, whole, words};
 use crate::dialect::{EmbedCall, EmbedReply, EmbeddingsCodec, Notes};
 use crate::ir::{EmbedContent, EmbedInput, EmbedNames, EmbedRequest, EmbedTask, Embeddings, Encoding, INPUTS_MAX, Text, Vector};
 
@@ -16,8 +16,7 @@ pub(super) struct OpenAiEmbeddings;
 static NAMES: EmbedNames = EmbedNames { inputs: "input", dimensions: "dimensions", task: "input_type", title: "title" };
 
 impl EmbeddingsCodec for OpenAiEmbeddings {
-    fn decode_request<'a>(&self, body: &'a [u8], _: bool) -> Result<EmbedRequest<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))?;
+    fn read_request<'a>(&self, root: Raw<'a>, _: bool) -> Result<EmbedRequest<'a>, Fault> {
         let (mut input, mut task) = (None, None);
         let mut request =
             EmbedRequest { inputs: Vec::new(), dimensions: None, encoding: Encoding::Floats, names: &NAMES, unmodelled: Vec::new() };
@@ -207,4 +206,72 @@ fn data(list: Raw<'_>) -> Result<Vec<Vector<'_>>, Fault> {
 
 fn unlike(what: &str) -> Fault {
     Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer {what}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<EmbedRequest<'_>, Fault> {
+        OpenAiEmbeddings.read_request(Raw::parse(body.as_bytes()).unwrap(), false)
+    }
+
+    #[test]
+    fn inputs_of_every_shape_are_read() {
+        // (input, how many, whether tokens)
+        let cases = [
+            (r#""a""#, 1, false),
+            (r#"["a","b"]"#, 2, false),
+            ("[1,2,3]", 1, true),
+            ("[[1,2],[3]]", 2, true),
+            (r#"[""]"#, 1, false),
+            ("[[]]", 1, true),
+        ];
+        for (input, length, tokens) in cases {
+            let body = format!(r#"{{"input":{input},"model":"m","user":null,"encoding_format":null,"dimensions":null}}"#);
+            let request = read(&body).unwrap();
+            let are_tokens = request.inputs.iter().all(|input| matches!(input.content, EmbedContent::Tokens(_)));
+            assert_eq!((request.inputs.len(), are_tokens), (length, tokens), "{input}");
+            assert_eq!((request.dimensions, request.encoding, request.unmodelled.len()), (None, Encoding::Floats, 0));
+        }
+    }
+
+    #[test]
+    fn the_task_is_read_where_hosts_beside_openai_have_it() {
+        let task = |word: &str| {
+            let body = format!(r#"{{"input":"a","input_type":{word}}}"#);
+            let request = read(&body).unwrap();
+            (request.inputs[0].task, request.unmodelled)
+        };
+        assert_eq!(task(r#""passage""#), (Some(EmbedTask::Document), vec![]));
+        assert_eq!(task(r#""query""#), (Some(EmbedTask::Query), vec![]));
+        assert_eq!(task("7"), (None, vec!["input_type".to_owned()]));
+    }
+
+    #[test]
+    fn vectors_come_in_the_order_of_their_numbers() {
+        // (data, vectors; none: no answer)
+        let cases: [(&str, Option<&[&str]>); 7] = [
+            (r#"[{"index":0,"embedding":[0]},{"index":1,"embedding":[1]}]"#, Some(&["[0]", "[1]"])),
+            (r#"[{"index":1,"embedding":[1]},{"embedding":[0],"index":0}]"#, Some(&["[0]", "[1]"])),
+            (r#"[{"embedding":[0]},{"embedding":[1]}]"#, Some(&["[0]", "[1]"])),
+            (r#"[{"index":0,"embedding":[0]},{"index":0,"embedding":[1]}]"#, None),
+            (r#"[{"index":5,"embedding":[0]}]"#, None),
+            (r#"[{"index":0}]"#, None),
+            ("[7]", None),
+        ];
+        for (data, expected) in cases {
+            let body = format!(r#"{{"object":"list","data":{data},"model":"m","usage":{{"total_tokens":4}}}}"#);
+            let answer = OpenAiEmbeddings.decode_answer(body.as_bytes(), &HeaderMap::new()).ok();
+            let vectors = answer.map(|answer| {
+                assert_eq!((answer.input_tokens, answer.model.unwrap().read().into_owned()), (Some(4), "m".to_owned()));
+                let of = |vector: &Vector<'_>| match vector {
+                    Vector::Floats(raw) => raw.get().to_owned(),
+                    Vector::Base64(text) => text.read().into_owned(),
+                };
+                answer.vectors.iter().map(of).collect::<Vec<_>>()
+            });
+            assert_eq!(vectors, expected.map(|list| list.iter().map(|one| (*one).to_owned()).collect()), "{data}");
+        }
+    }
 }
