@@ -1,13 +1,15 @@
 //! What the admin listener shows: metrics, the effective configuration, and the state of things, for programs and for people.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::base::clock::{self, Instant};
 use crate::base::drain::DrainState;
 use crate::base::json;
-use crate::config::{Config, Place, Rejected, render};
+use crate::config::catalog::price::{Counted, Occasion, Rates};
+use crate::config::{Config, Model, Place, Rejected, Target, render};
 use crate::pipeline::Shared;
 use crate::server::admin::AdminSource;
 use crate::server::to_openmetrics;
@@ -78,6 +80,7 @@ impl AdminSource for Status {
     }
 
     fn status_json(&self) -> String {
+        let now = self.shared.env.wall.now();
         let snapshot = Arc::clone(&self.shared.snapshot.borrow());
         let refused = self.config.lock().unwrap_or_else(PoisonError::into_inner).refused.clone();
         let sinks = &self.shared.stores.sinks;
@@ -112,9 +115,29 @@ impl AdminSource for Status {
                 for model in &snapshot.policy.models {
                     out.object(|out| {
                         out.string("name", &model.name);
-                        out.array("targets", |out| {
-                            model.targets.iter().for_each(|target| out.string(&format!("{}/{}", target.provider.name, target.model)));
-                        });
+                        out.array("targets", |out| model.targets.iter().for_each(|target| out.string(&target.label())));
+                    });
+                }
+            });
+            out.array("targets", |out| {
+                for target in targets(&snapshot.policy.models) {
+                    let rates = ordinary_rates(target, now);
+                    out.object(|out| {
+                        out.string("name", &target.label());
+                        for (name, tokens) in
+                            [("context_tokens", target.facts.context_tokens), ("output_tokens", target.facts.output_tokens)]
+                        {
+                            match tokens {
+                                Some(tokens) => out.u64(name, tokens.into()),
+                                None => out.null(name),
+                            }
+                        }
+                        for (name, counted) in SHOWN_PRICES {
+                            match rates.of(counted) {
+                                Some(rate) => out.verbatim(name, &rate.to_string()),
+                                None => out.null(name),
+                            }
+                        }
                     });
                 }
             });
@@ -135,6 +158,7 @@ impl AdminSource for Status {
     }
 
     fn status_html(&self) -> String {
+        let now = self.shared.env.wall.now();
         let snapshot = Arc::clone(&self.shared.snapshot.borrow());
         let sinks = &self.shared.stores.sinks;
         let refused = self.config.lock().unwrap_or_else(PoisonError::into_inner).refused.clone();
@@ -168,11 +192,22 @@ impl AdminSource for Status {
             .models
             .iter()
             .map(|m| {
-                let targets: Vec<_> = m.targets.iter().map(|t| format!("{}/{}", t.provider.name, t.model)).collect();
+                let targets: Vec<_> = m.targets.iter().map(Target::label).collect();
                 [m.name.clone(), targets.join(", then ")]
             })
             .collect();
         table(&mut html, "Models", ["Alias", "Targets"], &models);
+        let known: Vec<_> = targets(&snapshot.policy.models)
+            .map(|target| {
+                let rates = ordinary_rates(target, now);
+                let tokens = |tokens: Option<u32>| tokens.map_or_else(|| "–".to_owned(), |tokens| tokens.to_string());
+                let [input, cached, output] =
+                    SHOWN_PRICES.map(|(_, counted)| rates.of(counted).map_or_else(|| "–".to_owned(), |rate| rate.to_string()));
+                [target.label(), tokens(target.facts.context_tokens), tokens(target.facts.output_tokens), input, cached, output]
+            })
+            .collect();
+        let names = ["Target", "Context", "Output at most", "Input, USD per 1M", "Cached input", "Output"];
+        table(&mut html, "Targets", names, &known);
         let failures: Vec<_> = sinks
             .failures
             .all()
@@ -204,6 +239,23 @@ impl AdminSource for Status {
     fn drain(&self) {
         self.shared.drain.begin();
     }
+}
+
+/// The prices that are shown, in USD for a million tokens.
+const SHOWN_PRICES: [(&str, Counted); 3] =
+    [("input_usd", Counted::Input), ("cached_input_usd", Counted::CachedInput), ("output_usd", Counted::Output)];
+
+/// The targets of the aliases, each once.
+fn targets(models: &[Arc<Model>]) -> impl Iterator<Item = &Target> {
+    let mut seen = HashSet::new();
+    let all = models.iter().flat_map(|model| &model.targets);
+    all.filter(move |target| seen.insert((&target.provider.name, &target.model)))
+}
+
+/// What an ordinary request costs now.
+fn ordinary_rates(target: &Target, now: SystemTime) -> Rates {
+    let occasion = Occasion { at: now, input_tokens: 0, service_tier: "" };
+    target.facts.prices.rates(&occasion).unwrap_or_default()
 }
 
 fn address(place: &Place) -> String {
