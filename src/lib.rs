@@ -7,6 +7,7 @@ pub mod ir;
 pub mod config;
 pub mod dialect;
 pub mod telemetry;
+pub mod policy;
 pub mod upstream;
 pub mod credential;
 pub mod echo;

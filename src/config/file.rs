@@ -289,6 +289,16 @@ impl<'r, 'd> Table<'r, 'd> {
         Some(Text { value: spelled.trim_start_matches('+').replace('_', ""), at, outside: false })
     }
 
+    /// A share from 0 to 1, as 0.05, in thousandths.
+    pub(super) fn permille(&self, key: &str) -> Option<u32> {
+        let text = self.decimal(key)?;
+        let share = text.value.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+        if share.is_none() {
+            self.reading.fault(&text.at, "expected a share from 0 to 1, as 0.05");
+        }
+        share.map(|share| (share * 1000.0).round() as u32)
+    }
+
     /// A size in bytes, at least `least`.
     pub(super) fn size(&self, key: &str, least: usize) -> Option<usize> {
         let text = self.unit(key, "a size as a string with its unit, as \"64KiB\"")?;

@@ -6,7 +6,7 @@ use crate::base::{Fault, FaultKind};
 
 use super::locate::nearest;
 use super::values::matches;
-use super::{Model, Policy, Provider, RetryPolicy, Target, Timeouts};
+use super::{Model, Policy, Provider, Target};
 
 impl Policy {
     /// The model that `asked` means: an alias, or `provider/model`, or a bare name that exactly one provider claims.
@@ -36,7 +36,7 @@ impl Policy {
 
     fn implicit(&self, asked: &str, provider: &Arc<Provider>, model: &str) -> Model {
         let target = Target::new(Arc::clone(provider), model.to_owned(), &self.overrides);
-        Model { name: asked.to_owned(), targets: vec![target], retry: RetryPolicy::default(), timeout: Timeouts::default(), strict: false }
+        Model::of(asked.to_owned(), vec![target])
     }
 
     fn unknown(&self, asked: &str) -> Fault {

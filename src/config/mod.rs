@@ -16,6 +16,7 @@ mod place;
 mod provider;
 mod render;
 mod resolve;
+mod strategy;
 mod values;
 
 #[cfg(test)]
@@ -285,12 +286,31 @@ pub struct Model {
     pub name: String,
     /// Who may answer, in order.
     pub targets: Vec<Target>,
+    /// Who of them is asked first.
+    pub strategy: Strategy,
     /// How often, and how long.
     pub retry: RetryPolicy,
     /// How long to wait for what.
     pub timeout: Timeouts,
+    /// Whether and when a second target is asked beside a slow one.
+    pub hedge: Option<Hedge>,
     /// Whether a lossy translation is refused.
     pub strict: bool,
+}
+
+impl Model {
+    /// A model of these targets, with the defaults.
+    pub fn of(name: String, targets: Vec<Target>) -> Self {
+        Self {
+            name,
+            targets,
+            strategy: Strategy::default(),
+            retry: RetryPolicy::default(),
+            timeout: Timeouts::default(),
+            hedge: None,
+            strict: false,
+        }
+    }
 }
 
 /// One provider's model.
@@ -306,6 +326,8 @@ pub struct Target {
     pub traits: ModelTraits,
     /// What is known of it: bounds, capabilities, prices.
     pub facts: Facts,
+    /// Its share of the traffic beside the alias' other targets, where the strategy is weighted. 0: only when the others fail.
+    pub weight: u32,
 }
 
 impl Target {
@@ -316,7 +338,7 @@ impl Target {
         let listed = matches!(provider.dialects, Cow::Owned(_));
         let only = catalog::speaks(&provider.kind, overrides.name(&provider.name, &model), facts.mode).filter(|_| !listed);
         let dialects = only.map_or_else(|| provider.dialects.clone(), Cow::Borrowed);
-        Self { provider, model, dialects, traits, facts }
+        Self { provider, model, dialects, traits, facts, weight: 1 }
     }
 
     /// `provider/model`.
@@ -333,16 +355,73 @@ impl Target {
     }
 }
 
+/// Who of an alias' targets is asked first; the others are asked when it fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The first that is well.
+    #[default]
+    Ordered,
+    /// By chance, in proportion to the weights.
+    Weighted,
+    /// The one whose first token (a stream) or whole answer (else) came soonest of late.
+    Fastest,
+    /// The one at which this request is expected to cost least; where bounds are given, of those that keep all of them.
+    Cheapest(Vec<LatencyBound>),
+}
+
+impl Strategy {
+    /// Its word in the file.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::Weighted => "weighted",
+            Self::Fastest => "fastest",
+            Self::Cheapest(_) => "cheapest",
+        }
+    }
+}
+
+/// What an answer's time must keep: one entry of `latency_target`, as `p95_first_token = "800ms"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyBound {
+    /// Which share of the answers, in percent.
+    pub percentile: u8,
+    /// From the request to what.
+    pub moment: Moment,
+    /// Within this.
+    pub within: Duration,
+}
+
+/// A moment of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Its first content.
+    FirstToken,
+    /// Its end.
+    Whole,
+}
+
+/// Asking a second target while the first is slow (Dean and Barroso, "The Tail at Scale", CACM 2013).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// After this percentile of the first target's times to the first content.
+    pub after_percentile: u8,
+    /// At most so many more requests upstream, in thousandths of the alias' requests.
+    pub ratio_max_permille: u32,
+}
+
 /// How often to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// All tries of one exchange, the first included. 1: no retry.
     pub attempts: u32,
+    /// At most so many more tries than exchanges, in thousandths, so that an outage is not multiplied.
+    pub budget_permille: u32,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 3 }
+        Self { attempts: 3, budget_permille: 200 }
     }
 }
 

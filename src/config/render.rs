@@ -7,9 +7,11 @@ use http::HeaderValue;
 
 use super::credential::REDACTED;
 use super::provider::secretive;
+use super::strategy::LATENCY_KEYS;
 use super::values::{show_duration, show_size};
 use super::{
-    Bounds, CapabilityRow, Config, Credential, HttpVersion, Identity, Layout, Listen, Model, Place, PriceRow, Provider, Site, overrides,
+    Bounds, CapabilityRow, Config, Credential, HttpVersion, Identity, LatencyBound, Layout, Listen, Model, Place, PriceRow, Provider, Site,
+    Strategy, Target, overrides,
 };
 use crate::ir::Dialect;
 
@@ -134,11 +136,23 @@ fn redact_query(query: &str) -> String {
 fn model(out: &mut Toml, model: &Model) {
     out.header("[[models]]");
     out.text("name", &model.name);
-    let target = |(provider, model): (&str, &str)| format!("  {{ provider = {}, model = {} }},\n", literal(provider), literal(model));
-    let targets: String = model.targets.iter().map(|each| target((&each.provider.name, &each.model))).collect();
+    let target = |each: &Target| {
+        format!("  {{ provider = {}, model = {}, weight = {} }},\n", literal(&each.provider.name), literal(&each.model), each.weight)
+    };
+    let targets: String = model.targets.iter().map(target).collect();
     out.raw("targets", &format!("[\n{targets}]"));
-    out.text("strategy", "ordered");
-    out.raw("retry", &format!("{{ attempts = {} }}", model.retry.attempts));
+    out.text("strategy", model.strategy.label());
+    match &model.strategy {
+        Strategy::Cheapest(bounds) if !bounds.is_empty() => out.raw("latency_target", &latency_target(bounds)),
+        _ => out.none("latency_target"),
+    }
+    out.raw("retry", &format!("{{ attempts = {}, budget = {} }}", model.retry.attempts, share(model.retry.budget_permille)));
+    match model.hedge {
+        Some(hedge) => {
+            out.raw("hedge", &format!("{{ after_p = {}, max_ratio = {} }}", hedge.after_percentile, share(hedge.ratio_max_permille)))
+        }
+        None => out.none("hedge"),
+    }
     let timeout = [
         ("connect", model.timeout.connect),
         ("first_token", model.timeout.first_token),
@@ -148,6 +162,20 @@ fn model(out: &mut Toml, model: &Model) {
     let timeout = timeout.map(|(key, duration)| format!("{key} = {}", literal(&show_duration(duration))));
     out.raw("timeout", &format!("{{ {} }}", timeout.join(", ")));
     out.raw("strict", if model.strict { "true" } else { "false" });
+}
+
+fn latency_target(bounds: &[LatencyBound]) -> String {
+    let key = |bound: &LatencyBound| {
+        let found = LATENCY_KEYS.iter().find(|(_, percentile, moment)| (*percentile, *moment) == (bound.percentile, bound.moment));
+        found.map_or("", |(key, ..)| key)
+    };
+    let bounds: Vec<_> = bounds.iter().map(|bound| format!("{} = {}", key(bound), literal(&show_duration(bound.within)))).collect();
+    format!("{{ {} }}", bounds.join(", "))
+}
+
+/// Thousandths, as a share from 0 to 1.
+fn share(permille: u32) -> String {
+    format!("{:?}", f64::from(permille) / 1000.0)
 }
 
 fn price(out: &mut Toml, row: &PriceRow) {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -12,7 +11,8 @@ use super::load::Rejected;
 use super::locate::Finding;
 use super::overrides::Overrides;
 use super::provider::Providers;
-use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, RetryPolicy, Target, Timeouts, values};
+use super::strategy;
+use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, values};
 
 /// The keys of each table.
 pub(super) mod keys {
@@ -55,8 +55,8 @@ pub(super) mod keys {
         "role_arn",
         "web_identity_token_file",
     ];
-    pub(in super::super) const MODEL: &[&str] = &["name", "targets", "strategy", "retry", "timeout", "strict"];
-    pub(in super::super) const TARGET: &[&str] = &["provider", "model"];
+    pub(in super::super) const MODEL: &[&str] = &["name", "targets", "strategy", "latency_target", "retry", "timeout", "hedge", "strict"];
+    pub(in super::super) const TARGET: &[&str] = &["provider", "model", "weight"];
     pub(in super::super) const PRICES: &[&str] =
         &["provider", "model", "input_usd", "cached_input_usd", "cache_write_usd", "output_usd", "reasoning_usd"];
     pub(in super::super) const CAPABILITIES: &[&str] = &[
@@ -79,7 +79,8 @@ pub(super) mod keys {
         "sampling",
         "system_in_messages",
     ];
-    pub(in super::super) const RETRY: &[&str] = &["attempts"];
+    pub(in super::super) const RETRY: &[&str] = &["attempts", "budget"];
+    pub(in super::super) const HEDGE: &[&str] = &["after_p", "max_ratio"];
     pub(in super::super) const TIMEOUT: &[&str] = &["connect", "first_token", "idle", "total"];
 }
 
@@ -201,12 +202,18 @@ fn models(reading: &Reading<'_>, root: &Table<'_, '_>, providers: &Providers<'_>
             }
         }
         let targets = targets(reading, &table, providers, overrides);
-        strategy(reading, &table);
-        let retry = retry(&table);
-        let timeout = timeouts(&table);
-        let strict = table.flag("strict").unwrap_or_default();
-        let Some(name) = name else { continue };
-        models.push(Arc::new(Model { name: name.value, targets, retry, timeout, strict }));
+        let model = Model {
+            name: name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+            strategy: strategy::strategy(reading, &table, &targets),
+            retry: strategy::retry(&table),
+            timeout: strategy::timeouts(&table),
+            hedge: strategy::hedge(reading, &table, &targets),
+            strict: table.flag("strict").unwrap_or_default(),
+            targets,
+        };
+        if name.is_some() {
+            models.push(Arc::new(model));
+        }
     }
     models
 }
@@ -236,39 +243,14 @@ fn targets(reading: &Reading<'_>, model: &Table<'_, '_>, providers: &Providers<'
         reading.fault(&model.spot("targets"), format!("is empty: nobody may answer (add {example})"));
     }
     let target = |table: &Table<'_, '_>| {
-        for key in keys::TARGET.iter().filter(|key| !table.has(key)) {
+        for key in ["provider", "model"].iter().filter(|key| !table.has(key)) {
             reading.fault(&table.spot(key), format!("is missing (expected {example})"));
         }
         let provider = table.name("provider").and_then(|name| providers.find(reading, &name));
         let model = table.name("model")?.value;
+        let weight = table.count("weight", 0..=strategy::WEIGHT_MAX).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
         let provider = provider?;
-        Some(Target::new(provider, model, overrides))
+        Some(Target { weight, ..Target::new(provider, model, overrides) })
     };
     tables.unwrap_or_default().iter().filter_map(target).collect()
-}
-
-fn strategy(reading: &Reading<'_>, table: &Table<'_, '_>) {
-    let Some(text) = table.text("strategy") else { return };
-    if text.value != "ordered" {
-        reading.fault(&text.at, format!("{:?} is not supported by this version, which knows only \"ordered\"", text.value));
-    }
-}
-
-fn retry(model: &Table<'_, '_>) -> RetryPolicy {
-    const ATTEMPTS_MAX: usize = 100;
-    let table = model.table("retry", keys::RETRY);
-    let attempts = table.count("attempts", 1..=ATTEMPTS_MAX).and_then(|attempts| u32::try_from(attempts).ok());
-    attempts.map_or_else(RetryPolicy::default, |attempts| RetryPolicy { attempts })
-}
-
-fn timeouts(model: &Table<'_, '_>) -> Timeouts {
-    let table = model.table("timeout", keys::TIMEOUT);
-    let default = Timeouts::default();
-    let read = |key, default: Duration| table.duration(key).unwrap_or(default);
-    Timeouts {
-        connect: read("connect", default.connect),
-        first_token: read("first_token", default.first_token),
-        idle: read("idle", default.idle),
-        total: read("total", default.total),
-    }
 }

@@ -160,8 +160,8 @@ targets = [
   { provider = "google", model = "gemini", weight = 9 },
   {},
 ]
-strategy = "weighted"
-retry = { attempts = 0, budget = 0.2 }
+strategy = "wieghted"
+retry = { attempts = 0, budget = 1.2 }
 timeout = { total = "0s", firs_token = "1s" }
 strict = "no"
 
@@ -190,12 +190,11 @@ targets = 3
         "21:12: providers.echo.base_url: has no use: echo answers inside this process (leave it out)",
         "26:16: models[0].targets[0].provider: no provider named \"opnai\" (did you mean \"openai\"?)",
         "27:34: models[0].targets[1].model: is empty (leave the key out, or give it a value)",
-        "28:44: models[0].targets[2].weight: unknown key (known here: provider, model)",
         "29:3: models[0].targets[3].provider: is missing (expected { provider = \"NAME\", model = \"NAME\" })",
         "29:3: models[0].targets[3].model: is missing (expected { provider = \"NAME\", model = \"NAME\" })",
-        "31:12: models[0].strategy: \"weighted\" is not supported by this version, which knows only \"ordered\"",
+        "31:12: models[0].strategy: no strategy named \"wieghted\" (did you mean \"weighted\"?): expected one of ordered, weighted, fastest, cheapest",
         "32:22: models[0].retry.attempts: expected a whole number from 1 to 100",
-        "32:25: models[0].retry.budget: unknown key (known here: attempts)",
+        "32:34: models[0].retry.budget: expected a share from 0 to 1, as 0.05",
         "33:21: models[0].timeout.total: is zero, so that everything would time out at once (for a very long wait write \"1day\")",
         "33:27: models[0].timeout.firs_token: unknown key (did you mean \"first_token\"?)",
         "34:10: models[0].strict: expected true or false, found a string",
@@ -669,7 +668,9 @@ kind = "echo"
 [[models]]
 name = "m"
 targets = [{ provider = "plain", model = "x" }, { provider = "with.dot", model = "y" }]
-strategy = "ordered"
+strategy = "cheapest"
+latency_target = { p50_total = "9s", p95_first_token = "800ms" }
+hedge = { after_p = 90 }
 retry = { attempts = 9 }
 timeout = { connect = "1s", first_token = "2s", idle = "3s", total = "4s" }
 strict = true
@@ -726,6 +727,9 @@ fn the_printed_configuration_says_the_same_without_secrets() {
         "# api_key: none, but AWS keys by a web identity",
         "web_identity_token_file = \"token\"",
         "timeout = { connect = \"1s\", first_token = \"2s\", idle = \"3s\", total = \"4s\" }",
+        "latency_target = { p95_first_token = \"800ms\", p50_total = \"9s\" }",
+        "hedge = { after_p = 90, max_ratio = 0.05 }",
+        "retry = { attempts = 9, budget = 0.2 }",
     ] {
         assert!(printed.contains(line), "{line} not in\n{printed}");
     }
@@ -772,6 +776,7 @@ fn the_example_and_print_config_have_every_key() {
         keys::MODEL,
         keys::TARGET,
         keys::RETRY,
+        keys::HEDGE,
         keys::TIMEOUT,
         keys::PRICES,
         keys::CAPABILITIES,
@@ -787,6 +792,31 @@ fn the_example_and_print_config_have_every_key() {
     for kind in catalog::KINDS {
         assert!(EXAMPLE.contains(kind.name), "the example lacks the kind {}", kind.name);
     }
+}
+
+#[test]
+fn what_an_alias_says_of_its_targets_must_make_sense() {
+    let alias = |more: &str| {
+        let target = "{ provider = \"openai\", model = \"gpt-4.1-mini\", weight = 0 }";
+        format!("{PROVIDERS}[[models]]\nname = \"m\"\ntargets = [{target}]\n{more}")
+    };
+    let cases = [
+        ("latency_target = { p95_total = \"1s\" }", "needs strategy = \"cheapest\""),
+        ("strategy = \"fastest\"\nlatency_target = { p95_total = \"1s\" }", "has a meaning for strategy = \"cheapest\" only"),
+        ("strategy = \"cheapest\"\nlatency_target = {}", "is empty: expected one or more of p50_first_token"),
+        ("strategy = \"weighted\"", "every weight is 0"),
+        ("hedge = { after_p = 100 }", "expected a whole number from 50 to 99"),
+        ("hedge = { max_ratio = \"half\" }", "expected a share from 0 to 1"),
+    ];
+    for (more, expected) in cases {
+        let found = faults(&alias(more));
+        assert!(found.len() == 1 && found[0].contains(expected), "{more}: {found:?}");
+    }
+    let unpriced = "[[models]]\nname = \"m\"\nstrategy = \"cheapest\"\ntargets = [{ provider = \"openai\", model = \"my-own\" }]\n";
+    let found = warnings(&format!("{PROVIDERS}{unpriced}"));
+    assert!(found.len() == 1 && found[0].contains("the price of openai/my-own is not known"), "{found:?}");
+    let found = warnings(&alias("hedge = {}"));
+    assert!(found.len() == 1 && found[0].contains("there is no second target to ask"), "{found:?}");
 }
 
 #[test]
