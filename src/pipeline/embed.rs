@@ -9,17 +9,16 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::Pipeline;
 use super::answer::{self, Refusal};
-use super::attempt::{self, Answered, AnsweredBody, Content, Good};
+use super::good::{Content, Good};
 use super::ingress::{self, Call};
+use super::one_try::{Answered, AnsweredBody, Learnt, Tried, Try};
 use super::outbound::Prepared;
 use crate::base::json::{Patch, Raw};
 use crate::base::{Fault, FaultKind, Retry, Secret};
-use crate::config::{Layout, Target, Timeouts};
+use crate::config::{Layout, Target};
 use crate::dialect::{EmbedReply, EmbeddingsCodec, Notes, codec};
-use crate::ir::{Dialect, Embeddings, Encoding};
-use crate::telemetry::Record;
+use crate::ir::{Dialect, Embeddings, Encoding, Usage};
 
 /// How many calls of one request are under way at a time.
 const LANES: usize = 8;
@@ -94,15 +93,7 @@ fn root(call: &Call) -> Result<Raw<'_>, Fault> {
 ///
 /// # Errors
 /// That of the first call that failed.
-pub(super) async fn ask_each(
-    line: &Pipeline,
-    call: &Call,
-    target: &Target,
-    prepared: &Prepared,
-    asked: &Asked,
-    timeout: &Timeouts,
-    sent: &mut Option<Secret>,
-) -> Result<Answered, Refusal> {
+pub(super) async fn ask_each(this: &Try<'_>, prepared: &Prepared, asked: &Asked, sent: &mut Option<Secret>) -> Result<Answered, Refusal> {
     let calls = 1 + asked.further.len();
     let next = AtomicUsize::new(0);
     let secret = OnceLock::new();
@@ -119,7 +110,7 @@ pub(super) async fn ask_each(
             };
             let part = prepared.with_body(body.clone());
             let mut sent = None;
-            let answered = attempt::ask(line, call, target, &part, timeout, &mut sent).await;
+            let answered = this.ask(&part, &mut sent).await;
             sent.into_iter().for_each(|sent| drop(secret.set(sent)));
             answers.push((place, answered?));
         }
@@ -154,15 +145,9 @@ type Lane<'l> = Pin<Box<dyn Future<Output = Result<Vec<(usize, Answered)>, Refus
 ///
 /// # Errors
 /// An answer that is none, or not to what was asked.
-pub(super) fn understand(
-    line: &Pipeline,
-    call: &Call,
-    target: &Target,
-    prepared: Prepared,
-    asked: &Asked,
-    answered: Answered,
-    record: &mut Record,
-) -> Result<Good, Fault> {
+pub(super) fn understand(this: &Try<'_>, prepared: Prepared, asked: &Asked, answered: Answered) -> Result<Tried, Fault> {
+    let Try { line, call, .. } = *this;
+    let target = this.target();
     let (caller, provider) = (speaker(call.endpoint.dialect, target)?, speaker(prepared.dialect, target)?);
     let answers = match answered {
         Answered { body: AnsweredBody::Several(several), .. } => several,
@@ -188,8 +173,8 @@ pub(super) fn understand(
             (before, more) => before.or(more),
         };
     }
-    record.usage.input_tokens = all.input_tokens;
-    record.output_bytes = bytes as u64;
+    let usage = Usage { input_tokens: all.input_tokens, ..Usage::default() };
+    let learnt = Learnt { usage, output_bytes: bytes as u64, ..Learnt::default() };
     let reply = EmbedReply {
         encoding: asked.encoding,
         one: call.endpoint.one_embedding,
@@ -204,8 +189,9 @@ pub(super) fn understand(
     }
     let no_headers = HeaderMap::new();
     let theirs = answers.first().map_or(&no_headers, |answered| &answered.headers);
-    let headers = answer::translated_answer_headers(theirs, call.endpoint.dialect, record.id, None);
-    Ok(Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: prepared.notes.losses })
+    let headers = answer::translated_answer_headers(theirs, call.endpoint.dialect, this.exchange.id, None);
+    let good = Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: prepared.notes.losses };
+    Ok(Tried { good, learnt })
 }
 
 /// Whether an answer has as many vectors as were asked for, of the length that was asked for.

@@ -4,10 +4,12 @@ mod account;
 mod answer;
 mod attempt;
 mod embed;
+mod good;
 mod held;
 mod ingress;
 mod layout;
 mod models;
+mod one_try;
 mod opaque;
 mod outbound;
 mod passing;
@@ -37,7 +39,7 @@ use crate::dialect::Losses;
 use crate::ir::Operation;
 use crate::upstream::Upstream;
 use answer::{Refusal, Told};
-use attempt::Good;
+use good::Good;
 
 /// Where time and chance enter. The network enters through each worker's [`Upstream`].
 pub struct Env {

@@ -16,7 +16,7 @@ use http::{Method, Request, StatusCode};
 
 use form::Told;
 
-use super::attempt::{Content, Good};
+use super::good::{Content, Good};
 use super::ingress::Call;
 use super::snapshot::{Route, Snapshot};
 use super::{Pipeline, answer, layout, outbound};

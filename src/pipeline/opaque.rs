@@ -30,7 +30,7 @@ pub(super) use socket::{Socket, UPGRADE_REQUIRED, is_handshake};
 use super::Pipeline;
 use super::account::Account;
 use super::answer::{self, Refusal};
-use super::attempt::Good;
+use super::good::Good;
 use super::ingress::{timeout, without_key};
 use super::snapshot::Snapshot;
 use super::tries::Tries;

@@ -9,8 +9,9 @@ use http_body::Body as _;
 
 use super::super::Pipeline;
 use super::super::answer::{self, Refusal};
-use super::super::attempt::{Content, ERROR_BYTES_MAX, Good, unlike};
+use super::super::good::{Content, Good};
 use super::super::held::Hold;
+use super::super::one_try::{ERROR_BYTES_MAX, unlike};
 use super::passage::Passage;
 use super::send::Limits;
 use super::upload::Upload;

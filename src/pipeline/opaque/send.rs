@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 
-use super::super::attempt::not_sent;
+use super::super::one_try::not_sent;
 use super::super::outbound::target_uri;
 use super::asked::{Asked, IN_SEGMENT};
 use super::upload::Upload;

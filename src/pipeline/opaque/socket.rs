@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::super::account::Account;
 use super::super::answer;
-use super::super::attempt::{Content, Good};
+use super::super::good::{Content, Good};
 use super::frames::GOING_AWAY;
 use super::pump::{End, Pump, Turn};
 use crate::base::io::Io;
