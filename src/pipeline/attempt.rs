@@ -18,7 +18,6 @@ use super::outbound::{self, Prepared};
 use super::passing::Mode;
 use super::relay::{Parts, Patience, Relay};
 use super::snapshot::{Route, RouteTarget};
-use super::tries::Tries;
 use super::{Pipeline, held::Hold};
 use crate::base::clock::{self, Instant};
 use crate::base::framing::Framing;
@@ -27,6 +26,8 @@ use crate::config::{Place, Provider, Target, Timeouts};
 use crate::dialect::{Losses, Reply, codec};
 use crate::echo;
 use crate::ir::Operation;
+use crate::policy::health::Health;
+use crate::policy::tries::Tries;
 use crate::telemetry::Record;
 use crate::upstream::{AnswerBody, SendError, SendErrorKind};
 
@@ -70,8 +71,14 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
     let meters = &line.shared.stores.sinks.meters;
     let total = call.timeout.map_or(route.model.timeout.total, |asked| asked.min(route.model.timeout.total));
     let deadline = account.record.started + total;
-    let mut tries = Tries::new(targets.len(), route.model.retry.attempts, deadline, line.shared.env.rng.fork());
+    let rng = || line.shared.env.rng.fork();
+    let healths: Vec<_> = targets.iter().map(|_| Arc::new(Health::new(1, rng(), clock::now()))).collect();
+    let mut tries = Tries::new(0..targets.len(), route.model.retry, true, deadline, rng(), Arc::default());
+    let mut last = None;
     loop {
+        let Some(permit) = tries.begin(&healths, clock::now()) else {
+            return Err(last.unwrap_or_else(|| Fault::internal("no target").into()));
+        };
         account.record.attempts += 1;
         let index = tries.index;
         let names = &route.targets[index];
@@ -80,6 +87,7 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
         let mut sent = None;
         let refusal = match one_try(line, call, route, index, deadline, &mut account.record, &mut sent).await {
             Ok(good) => {
+                permit.succeeded(clock::now());
                 names.meters.attempt_succeeded(meters, call.endpoint.operation);
                 if !good.losses.is_empty() {
                     meters.losses(
@@ -96,11 +104,13 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
             }
         };
         meters.attempt(&names.meters, refusal.fault.kind.label());
-        match tries.next(&refusal.fault) {
+        permit.failed(&refusal.fault, clock::now());
+        match tries.next(&refusal.fault, &healths, clock::now()) {
             None => return Err(refusal),
             Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
             Some(_) => {}
         }
+        last = Some(refusal);
     }
 }
 

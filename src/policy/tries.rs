@@ -1,0 +1,206 @@
+//! Whom one exchange asks next, and when: the arithmetic of retries.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Standing;
+use super::blame::{Again, Blame, Verdict};
+use super::budget::RetryBudget;
+use super::health::{Health, Permit};
+use crate::base::Fault;
+use crate::base::clock::Instant;
+use crate::base::rng::Rng;
+use crate::config::RetryPolicy;
+
+/// A longer wait than this is the app's to decide: it is told.
+pub const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Exponential backoff before the same target is asked again, with full jitter.
+/// Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(4);
+
+/// The tries of one exchange, over the targets of its alias.
+#[derive(Debug)]
+pub struct Tries {
+    /// The target to ask, or that was asked last: its place among the alias' targets.
+    pub index: usize,
+    made: u32,
+    made_max: u32,
+    deadline: Instant,
+    /// Whether the request may be sent again though a provider may have acted on it.
+    repeatable: bool,
+    /// In the order of preference.
+    places: Vec<Place>,
+    rng: Rng,
+    budget: Arc<RetryBudget>,
+}
+
+#[derive(Debug)]
+struct Place {
+    index: usize,
+    /// Times asked.
+    asked: u32,
+    ruled_out: bool,
+    /// Not again before this.
+    ready_at: Option<Instant>,
+}
+
+impl Tries {
+    /// Tries at targets, in this order of preference, until `deadline`. An exchange pays into its alias' budget here, once.
+    /// `repeatable`: whether it does no harm to send the request again where a provider may have acted on it.
+    pub fn new(
+        order: impl IntoIterator<Item = usize>,
+        policy: RetryPolicy,
+        repeatable: bool,
+        deadline: Instant,
+        rng: Rng,
+        budget: Arc<RetryBudget>,
+    ) -> Self {
+        budget.deposit(policy.budget_permille);
+        let place = |index| Place { index, asked: 0, ruled_out: false, ready_at: None };
+        let places: Vec<_> = order.into_iter().map(place).collect();
+        let index = places.first().map_or(0, |place| place.index);
+        Self { index, made: 0, made_max: policy.attempts.max(1), deadline, repeatable, places, rng, budget }
+    }
+
+    /// Tries made.
+    pub fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Leave to ask the target at [`Self::index`], or the next in order where that one cannot be asked after all. Where all are out
+    /// the first try goes to the preferred one anyway, since it may not be as bad as it looks; a retry does not. `None`: nobody
+    /// is asked (any more), and the last failure is the last word.
+    ///
+    /// `healths` are those of the alias' targets, in their order there.
+    pub fn begin(&mut self, healths: &[Arc<Health>], now: Instant) -> Option<Permit> {
+        if self.made >= self.made_max || (self.made > 0 && now >= self.deadline) {
+            return None;
+        }
+        let at = self.places.iter().position(|place| place.index == self.index)?;
+        let others = (0..self.places.len()).filter(|other| *other != at && self.places[*other].is_fresh());
+        let begun = std::iter::once(at).chain(others).find_map(|at| Some((at, healths.get(self.places[at].index)?.begin(now)?)));
+        let (at, permit) = match begun {
+            Some(begun) => begun,
+            None if self.made == 0 => (at, healths.get(self.index)?.begin_anyway(now)),
+            None => return None,
+        };
+        Some(self.asked(at, permit))
+    }
+
+    /// Leave to ask the best target that has not been asked and stands well, beside the one that is being asked: a hedge. It
+    /// counts as a try; [`Self::index`] becomes its place.
+    pub fn begin_beside(&mut self, healths: &[Arc<Health>], now: Instant) -> Option<Permit> {
+        if self.made >= self.made_max || now >= self.deadline {
+            return None;
+        }
+        let well = |place: &Place| {
+            let health = healths.get(place.index).filter(|_| place.is_fresh())?;
+            matches!(health.standing(now), Standing::Well | Standing::Returning(_)).then(|| health.begin(now)).flatten()
+        };
+        let (at, permit) = self.places.iter().enumerate().find_map(|(at, place)| Some((at, well(place)?)))?;
+        Some(self.asked(at, permit))
+    }
+
+    /// After the failure of the target at [`Self::index`], which its health has been told: how long to wait before
+    /// [`Self::begin`] is called for the one that is at [`Self::index`] now; `None` where the failure is the last word.
+    pub fn next(&mut self, fault: &Fault, healths: &[Arc<Health>], now: Instant) -> Option<Duration> {
+        let failed = self.index;
+        if !self.failed(failed, fault, now) || self.made >= self.made_max {
+            return None;
+        }
+        let other_key = matches!(Verdict::of(fault).blame, Blame::Key(_));
+        let choices = self.places.iter().enumerate().filter(|(_, place)| !place.ruled_out).filter_map(|(at, place)| {
+            let standing = healths.get(place.index)?.standing(now);
+            let at_once = place.is_fresh() || (other_key && place.index == failed);
+            Some(Choice::new(at, place, standing, at_once, now))
+        });
+        let choice = choices.min_by_key(Choice::rank)?;
+        if choice.wait > WAIT_MAX || now + choice.wait >= self.deadline {
+            return None;
+        }
+        match choice.is_free() {
+            true => self.budget.moved(),
+            false if self.budget.withdraw(now) => {}
+            false => return None,
+        }
+        self.index = self.places.get(choice.at)?.index;
+        Some(choice.wait)
+    }
+
+    /// Takes note of a failure of the target at `index` without looking for another: one of two that were asked beside each other.
+    /// Tells whether the request may be tried again at all.
+    pub fn failed(&mut self, index: usize, fault: &Fault, now: Instant) -> bool {
+        let verdict = Verdict::of(fault);
+        let over = verdict.again == Again::Nowhere || (verdict.acted && !self.repeatable);
+        let backoff = self.backoff(index);
+        if let Some(place) = self.places.iter_mut().find(|place| place.index == index) {
+            place.ruled_out |= over || verdict.again == Again::OtherTarget;
+            let told = fault.retry_after.filter(|told| !told.is_zero());
+            // The time that a key was told is kept by its target's health: another key need not wait.
+            let wait = if let Blame::Key(_) = verdict.blame { None } else { Some(told.unwrap_or(backoff)) };
+            place.ready_at = wait.map(|wait| now + wait.min(WAIT_MAX * 2));
+        }
+        if over {
+            self.places.iter_mut().for_each(|place| place.ruled_out = true);
+        }
+        !over
+    }
+
+    fn backoff(&mut self, index: usize) -> Duration {
+        let asked = self.places.iter().find(|place| place.index == index).map_or(0, |place| place.asked);
+        let most = BACKOFF_FIRST.saturating_mul(1 << asked.saturating_sub(1).min(8)).min(BACKOFF_MAX);
+        Duration::from_millis(self.rng.below(u64::try_from(most.as_millis()).unwrap_or(0)))
+    }
+
+    fn asked(&mut self, at: usize, permit: Permit) -> Permit {
+        self.made += 1;
+        if let Some(place) = self.places.get_mut(at) {
+            place.asked += 1;
+            self.index = place.index;
+        }
+        permit
+    }
+}
+
+impl Place {
+    fn is_fresh(&self) -> bool {
+        self.asked == 0 && !self.ruled_out
+    }
+}
+
+/// One way to go on.
+struct Choice {
+    at: usize,
+    wait: Duration,
+    /// Not asked in this exchange yet, or with another key.
+    at_once: bool,
+    standing: Standing,
+}
+
+impl Choice {
+    fn new(at: usize, place: &Place, standing: Standing, at_once: bool, now: Instant) -> Self {
+        let backoff = place.ready_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let wait = standing.wait(now).max(if at_once { Duration::ZERO } else { backoff });
+        Self { at, wait, at_once, standing }
+    }
+
+    fn is_well(&self) -> bool {
+        matches!(self.standing, Standing::Well | Standing::Returning(_))
+    }
+
+    /// Whether it multiplies no load.
+    fn is_free(&self) -> bool {
+        self.at_once && self.is_well()
+    }
+
+    /// The best is the least: new and well, new and half-open, then by time.
+    fn rank(&self) -> (u8, Duration, usize) {
+        let out = matches!(self.standing, Standing::Out(_));
+        let tier = if !self.at_once || out { 2 } else { u8::from(!self.is_well()) };
+        (tier, self.wait, self.at)
+    }
+}
