@@ -29,6 +29,8 @@ pub struct Tries {
     pub index: usize,
     made: u32,
     made_max: u32,
+    /// A failure has told that the request fares no better anywhere.
+    over: bool,
     deadline: Instant,
     /// Whether the request may be sent again though a provider may have acted on it.
     repeatable: bool,
@@ -44,6 +46,8 @@ struct Place {
     /// Times asked.
     asked: u32,
     ruled_out: bool,
+    /// Whether it failed by a key's fault: where it stands well now, it has another one.
+    other_key: bool,
     /// Not again before this.
     ready_at: Option<Instant>,
 }
@@ -60,10 +64,10 @@ impl Tries {
         budget: Arc<RetryBudget>,
     ) -> Self {
         budget.deposit(policy.budget_permille);
-        let place = |index| Place { index, asked: 0, ruled_out: false, ready_at: None };
+        let place = |index| Place { index, asked: 0, ruled_out: false, other_key: false, ready_at: None };
         let places: Vec<_> = order.into_iter().map(place).collect();
         let index = places.first().map_or(0, |place| place.index);
-        Self { index, made: 0, made_max: policy.attempts.max(1), deadline, repeatable, places, rng, budget }
+        Self { index, made: 0, made_max: policy.attempts.max(1), over: false, deadline, repeatable, places, rng, budget }
     }
 
     /// Tries made.
@@ -85,7 +89,7 @@ impl Tries {
         let begun = std::iter::once(at).chain(others).find_map(|at| Some((at, healths.get(self.places[at].index)?.begin(now)?)));
         let (at, permit) = match begun {
             Some(begun) => begun,
-            None if self.made == 0 => (at, healths.get(self.index)?.begin_anyway(now)),
+            None if self.made == 0 => (at, healths.get(self.places[at].index)?.begin_anyway(now)),
             None => return None,
         };
         Some(self.asked(at, permit))
@@ -108,50 +112,49 @@ impl Tries {
     /// After the failure of the target at [`Self::index`], which its health has been told: how long to wait before
     /// [`Self::begin`] is called for the one that is at [`Self::index`] now; `None` where the failure is the last word.
     pub fn next(&mut self, fault: &Fault, healths: &[Arc<Health>], now: Instant) -> Option<Duration> {
-        let failed = self.index;
-        if !self.failed(failed, fault, now) || self.made >= self.made_max {
+        self.failed(self.index, fault, now).then(|| self.again(healths, now)).flatten()
+    }
+
+    /// The same in two steps, for targets that were asked beside each other: each failure by itself, then [`Self::again`] once.
+    /// Tells whether the request may be tried again at all.
+    pub fn failed(&mut self, index: usize, fault: &Fault, now: Instant) -> bool {
+        let verdict = Verdict::of(fault);
+        if verdict.again == Again::Nowhere || (verdict.acted && !self.repeatable) {
+            self.over = true;
+            return false;
+        }
+        let Some(at) = self.places.iter().position(|place| place.index == index) else { return !self.over };
+        let backoff = self.backoff(self.places[at].asked);
+        let place = &mut self.places[at];
+        place.ruled_out |= verdict.again == Again::OtherTarget;
+        place.other_key = matches!(verdict.blame, Blame::Key(_));
+        // How long its key rests is kept by the target's health: another key need not wait.
+        let told = fault.retry_after.filter(|told| !told.is_zero()).unwrap_or(backoff);
+        place.ready_at = (!place.other_key).then(|| now + told.min(2 * WAIT_MAX));
+        !self.over
+    }
+
+    /// After failures that were told: as [`Self::next`].
+    pub fn again(&mut self, healths: &[Arc<Health>], now: Instant) -> Option<Duration> {
+        if self.over || self.made >= self.made_max {
             return None;
         }
-        let other_key = matches!(Verdict::of(fault).blame, Blame::Key(_));
-        let choices = self.places.iter().enumerate().filter(|(_, place)| !place.ruled_out).filter_map(|(at, place)| {
-            let standing = healths.get(place.index)?.standing(now);
-            let at_once = place.is_fresh() || (other_key && place.index == failed);
-            Some(Choice::new(at, place, standing, at_once, now))
-        });
+        let choices = self.places.iter().enumerate().filter(|(_, place)| !place.ruled_out);
+        let choices = choices.filter_map(|(at, place)| Some(Choice::new(at, place, healths.get(place.index)?.standing(now), now)));
         let choice = choices.min_by_key(Choice::rank)?;
         if choice.wait > WAIT_MAX || now + choice.wait >= self.deadline {
             return None;
         }
-        match choice.is_free() {
-            true => self.budget.moved(),
-            false if self.budget.withdraw(now) => {}
-            false => return None,
+        match choice.multiplies() {
+            false => self.budget.moved(),
+            true if self.budget.withdraw(now) => {}
+            true => return None,
         }
-        self.index = self.places.get(choice.at)?.index;
+        self.index = choice.index;
         Some(choice.wait)
     }
 
-    /// Takes note of a failure of the target at `index` without looking for another: one of two that were asked beside each other.
-    /// Tells whether the request may be tried again at all.
-    pub fn failed(&mut self, index: usize, fault: &Fault, now: Instant) -> bool {
-        let verdict = Verdict::of(fault);
-        let over = verdict.again == Again::Nowhere || (verdict.acted && !self.repeatable);
-        let backoff = self.backoff(index);
-        if let Some(place) = self.places.iter_mut().find(|place| place.index == index) {
-            place.ruled_out |= over || verdict.again == Again::OtherTarget;
-            let told = fault.retry_after.filter(|told| !told.is_zero());
-            // The time that a key was told is kept by its target's health: another key need not wait.
-            let wait = if let Blame::Key(_) = verdict.blame { None } else { Some(told.unwrap_or(backoff)) };
-            place.ready_at = wait.map(|wait| now + wait.min(WAIT_MAX * 2));
-        }
-        if over {
-            self.places.iter_mut().for_each(|place| place.ruled_out = true);
-        }
-        !over
-    }
-
-    fn backoff(&mut self, index: usize) -> Duration {
-        let asked = self.places.iter().find(|place| place.index == index).map_or(0, |place| place.asked);
+    fn backoff(&mut self, asked: u32) -> Duration {
         let most = BACKOFF_FIRST.saturating_mul(1 << asked.saturating_sub(1).min(8)).min(BACKOFF_MAX);
         Duration::from_millis(self.rng.below(u64::try_from(most.as_millis()).unwrap_or(0)))
     }
@@ -175,32 +178,36 @@ impl Place {
 /// One way to go on.
 struct Choice {
     at: usize,
+    index: usize,
     wait: Duration,
-    /// Not asked in this exchange yet, or with another key.
-    at_once: bool,
+    /// Not asked in this exchange yet, or not with every key.
+    is_new: bool,
     standing: Standing,
 }
 
 impl Choice {
-    fn new(at: usize, place: &Place, standing: Standing, at_once: bool, now: Instant) -> Self {
+    fn new(at: usize, place: &Place, standing: Standing, now: Instant) -> Self {
         let backoff = place.ready_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        let wait = standing.wait(now).max(if at_once { Duration::ZERO } else { backoff });
-        Self { at, wait, at_once, standing }
+        let is_new = place.asked == 0 || place.other_key;
+        Self { at, index: place.index, wait: standing.wait(now).max(backoff), is_new, standing }
     }
 
     fn is_well(&self) -> bool {
         matches!(self.standing, Standing::Well | Standing::Returning(_))
     }
 
-    /// Whether it multiplies no load.
-    fn is_free(&self) -> bool {
-        self.at_once && self.is_well()
+    /// Whether it asks again where it failed, or is not well.
+    fn multiplies(&self) -> bool {
+        !self.is_new || !self.is_well()
     }
 
-    /// The best is the least: new and well, new and half-open, then by time.
+    /// The best is the least: what is new and well, what is new and half-open, then by time.
     fn rank(&self) -> (u8, Duration, usize) {
-        let out = matches!(self.standing, Standing::Out(_));
-        let tier = if !self.at_once || out { 2 } else { u8::from(!self.is_well()) };
+        let tier = match self.standing {
+            Standing::Well | Standing::Returning(_) if self.is_new => 0,
+            Standing::Probe if self.is_new => 1,
+            _ => 2,
+        };
         (tier, self.wait, self.at)
     }
 }
