@@ -54,6 +54,30 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::BadRequest,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::ModelNotFound,
+        Self::Unsupported,
+        Self::ContextTooLong,
+        Self::Blocked,
+        Self::RateLimited,
+        Self::BudgetExhausted,
+        Self::Overloaded,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::UpstreamFailed,
+        Self::UpstreamProtocol,
+        Self::Truncated,
+        Self::Draining,
+        Self::Internal,
+    ];
+
     /// Whether the same request to the same place may succeed a moment later.
     pub fn may_pass(self) -> bool {
         matches!(

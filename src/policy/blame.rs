@@ -100,3 +100,6 @@ fn may_have_acted(fault: &Fault) -> bool {
     fault.origin == Origin::Upstream
         && matches!(fault.kind, K::Overloaded | K::Timeout | K::UpstreamFailed | K::UpstreamProtocol | K::Truncated)
 }
+
+#[cfg(test)]
+mod tests;

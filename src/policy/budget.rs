@@ -1,11 +1,13 @@
 //! How many retries an alias may make: a share of its exchanges, so that an outage is not multiplied.
 //!
 //! A token bucket as in Finagle's and linkerd's retry budgets: an exchange pays in its share of a token, a retry takes a whole
-//! one. So that low traffic can retry at all there is a reserve of [`RESERVE`] tokens, which time refills, one each
-//! [`REFILL`]: over N exchanges in a time T at most `share × N + RESERVE + T / REFILL` retries are charged.
+//! one. So that low traffic can retry at all there is a reserve of [`RESERVE`] tokens, which time refills, one each [`REFILL`],
+//! where exchanges pay in less than that. Over N exchanges, of which one comes each [`REFILL`] or oftener and pays in `share`,
+//! at most `share × N + RESERVE` retries are charged (`share` 0.1 at least).
 //!
-//! Moving on to a target that stands well is counted, but not charged: load that one target refuses and another carries
-//! is no load that was multiplied, and a target that fails does not stand well for long (its breaker opens after five).
+//! Moving on to a target that stands well is never refused: load that one target refuses and another one carries is no load
+//! that was multiplied, and a target that fails does not stand well for long (its breaker opens after five). It takes a token
+//! all the same where the share of the exchanges holds one, so that moves and retries together keep to the share.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +21,9 @@ pub const REFILL: Duration = Duration::from_secs(10);
 /// What can be saved up, in retries: bounds the burst after a long quiet time.
 pub const SAVED_MAX: u32 = 100;
 
+/// What it costs to ask a target that is known to be down, since it may be up again: so much that of a total outage's traffic most
+/// does without.
+const GUESS: u32 = 2;
 /// A token, in the unit of the bucket.
 const TOKEN: u32 = 1000;
 
@@ -30,8 +35,10 @@ pub struct RetryBudget(Mutex<Bucket>);
 struct Bucket {
     /// In thousandths of a retry.
     level: u32,
-    /// Since when the reserve refills.
+    /// When the reserve was refilled last.
     refilled: Option<Instant>,
+    /// What exchanges have paid in since.
+    paid: u32,
     charged: u64,
     moved: u64,
     denied: u64,
@@ -59,33 +66,39 @@ impl Default for RetryBudget {
 impl RetryBudget {
     /// A budget that holds its reserve.
     pub fn new() -> Self {
-        Self(Mutex::new(Bucket { level: RESERVE * TOKEN, refilled: None, charged: 0, moved: 0, denied: 0 }))
+        Self(Mutex::new(Bucket { level: RESERVE * TOKEN, refilled: None, paid: 0, charged: 0, moved: 0, denied: 0 }))
     }
 
     /// An exchange begins, which pays in its share (`permille` thousandths of a retry).
     pub fn deposit(&self, permille: u32) {
         let mut bucket = self.lock();
+        bucket.paid = bucket.paid.saturating_add(permille);
         let level = bucket.level.saturating_add(permille);
         // What is above the bound already (never by much) is kept.
         bucket.level = level.min(SAVED_MAX * TOKEN).max(bucket.level);
     }
 
-    /// Takes one retry, where there is one.
-    pub fn withdraw(&self, now: Instant) -> bool {
+    /// Takes one retry at its price, a guess's or the usual one, where the budget has that.
+    pub fn withdraw(&self, guess: bool, now: Instant) -> bool {
+        let price = if guess { GUESS * TOKEN } else { TOKEN };
         let mut bucket = self.lock();
         bucket.refill(now);
-        if bucket.level < TOKEN {
+        if bucket.level < price {
             bucket.denied += 1;
             return false;
         }
-        bucket.level -= TOKEN;
+        bucket.level -= price;
         bucket.charged += 1;
         true
     }
 
     /// A target that stands well is asked in the place of one that failed.
     pub fn moved(&self) {
-        self.lock().moved += 1;
+        let mut bucket = self.lock();
+        bucket.moved += 1;
+        if bucket.level >= (RESERVE + 1) * TOKEN {
+            bucket.level -= TOKEN;
+        }
     }
 
     /// How it stands.
@@ -103,14 +116,14 @@ impl RetryBudget {
 
 impl Bucket {
     fn refill(&mut self, now: Instant) {
-        let since = self.refilled.unwrap_or(now);
+        let since = *self.refilled.get_or_insert(now);
         let steps = now.saturating_duration_since(since).as_secs() / REFILL.as_secs();
-        if self.level >= RESERVE * TOKEN {
-            self.refilled = Some(now);
+        if steps == 0 {
             return;
         }
-        let steps_u32 = u32::try_from(steps).unwrap_or(u32::MAX);
-        self.level = self.level.saturating_add(steps_u32.saturating_mul(TOKEN)).min(RESERVE * TOKEN);
+        let refilled = u32::try_from(steps).unwrap_or(u32::MAX).saturating_mul(TOKEN).saturating_sub(self.paid);
+        self.level = self.level.saturating_add(refilled).min(RESERVE * TOKEN).max(self.level);
         self.refilled = Some(since + Duration::from_secs(steps * REFILL.as_secs()));
+        self.paid = 0;
     }
 }

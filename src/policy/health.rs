@@ -93,6 +93,14 @@ impl Health {
         Some(Permit { health: Arc::clone(self), entry, taken, told: false })
     }
 
+    /// Where nothing but its breaker keeps it out: when it was last seen to fail, or asked anyway. It may be back by now; a target
+    /// or a key that rests by its own word is not.
+    pub fn may_be_back(&self, now: Instant) -> Option<Instant> {
+        let state = self.lock();
+        let open = matches!(state.breaker.standing(now), Standing::Out(_));
+        (open && state.rest(now).is_none()).then(|| state.breaker.tried())
+    }
+
     /// Leave to ask it though it is out, for want of a better one.
     pub fn begin_anyway(self: &Arc<Self>, now: Instant) -> Permit {
         let mut state = self.lock();
@@ -202,6 +210,12 @@ impl Permit {
     /// Whether it finds out how a target is whose breaker was open.
     pub fn is_probe(&self) -> bool {
         self.entry.probe
+    }
+
+    /// The same, and no other try has found out meanwhile.
+    #[cfg(test)]
+    fn holds_the_probe(&self) -> bool {
+        self.entry.probe && self.health.lock().breaker.is_current(self.entry)
     }
 
     /// A good answer has begun.

@@ -31,6 +31,8 @@ pub struct Tries {
     made_max: u32,
     /// A failure has told that the request fares no better anywhere.
     over: bool,
+    /// Whether the next target is asked though it is out.
+    anyway: bool,
     deadline: Instant,
     /// Whether the request may be sent again though a provider may have acted on it.
     repeatable: bool,
@@ -67,7 +69,7 @@ impl Tries {
         let place = |index| Place { index, asked: 0, ruled_out: false, other_key: false, ready_at: None };
         let places: Vec<_> = order.into_iter().map(place).collect();
         let index = places.first().map_or(0, |place| place.index);
-        Self { index, made: 0, made_max: policy.attempts.max(1), over: false, deadline, repeatable, places, rng, budget }
+        Self { index, made: 0, made_max: policy.attempts.max(1), over: false, anyway: false, deadline, repeatable, places, rng, budget }
     }
 
     /// Tries made.
@@ -76,8 +78,8 @@ impl Tries {
     }
 
     /// Leave to ask the target at [`Self::index`], or the next in order where that one cannot be asked after all. Where all are out
-    /// the first try goes to the preferred one anyway, since it may not be as bad as it looks; a retry does not. `None`: nobody
-    /// is asked (any more), and the last failure is the last word.
+    /// the first try is made anyway: at the one of which there has been no bad news for longest, so that one that is back is
+    /// found soon. `None`: nobody is asked (any more), and the last failure is the last word.
     ///
     /// `healths` are those of the alias' targets, in their order there.
     pub fn begin(&mut self, healths: &[Arc<Health>], now: Instant) -> Option<Permit> {
@@ -89,10 +91,21 @@ impl Tries {
         let begun = std::iter::once(at).chain(others).find_map(|at| Some((at, healths.get(self.places[at].index)?.begin(now)?)));
         let (at, permit) = match begun {
             Some(begun) => begun,
-            None if self.made == 0 => (at, healths.get(self.places[at].index)?.begin_anyway(now)),
+            None if self.made == 0 => {
+                let at = self.least_bad(healths, now).unwrap_or(at);
+                (at, healths.get(self.places[at].index)?.begin_anyway(now))
+            }
+            None if self.anyway => (at, healths.get(self.places[at].index)?.begin_anyway(now)),
             None => return None,
         };
         Some(self.asked(at, permit))
+    }
+
+    /// The place of the target that may be back; of those that rest by their own word, and so are not, the first in order.
+    fn least_bad(&self, healths: &[Arc<Health>], now: Instant) -> Option<usize> {
+        let known = |place: &Place| Some(healths.get(place.index)?.may_be_back(now));
+        let places = self.places.iter().enumerate().filter_map(|(at, place)| Some((at, known(place)?)));
+        places.min_by_key(|(at, tried)| (tried.is_none(), *tried, *at)).map(|(at, _)| at)
     }
 
     /// Leave to ask the best target that has not been asked and stands well, beside the one that is being asked: a hedge. It
@@ -139,18 +152,19 @@ impl Tries {
         if self.over || self.made >= self.made_max {
             return None;
         }
-        let choices = self.places.iter().enumerate().filter(|(_, place)| !place.ruled_out);
-        let choices = choices.filter_map(|(at, place)| Some(Choice::new(at, place, healths.get(place.index)?.standing(now), now)));
-        let choice = choices.min_by_key(Choice::rank)?;
+        let places = self.places.iter().enumerate().filter(|(_, place)| !place.ruled_out);
+        let choice =
+            places.filter_map(|(at, place)| Some(Choice::new(at, place, healths.get(place.index)?, now))).min_by_key(Choice::rank)?;
         if choice.wait > WAIT_MAX || now + choice.wait >= self.deadline {
             return None;
         }
-        match choice.multiplies() {
+        match choice.way.multiplies() {
             false => self.budget.moved(),
-            true if self.budget.withdraw(now) => {}
+            true if self.budget.withdraw(choice.way == Way::Anyway, now) => {}
             true => return None,
         }
         self.index = choice.index;
+        self.anyway = choice.way == Way::Anyway;
         Some(choice.wait)
     }
 
@@ -179,35 +193,50 @@ impl Place {
 struct Choice {
     at: usize,
     index: usize,
+    way: Way,
     wait: Duration,
-    /// Not asked in this exchange yet, or not with every key.
-    is_new: bool,
-    standing: Standing,
+}
+
+/// The ways to go on, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// To a target that is well and was not asked yet, or not with this key.
+    Well,
+    /// To one that may be asked by one request, to find out how it is.
+    Probe,
+    /// To the same one again.
+    Same,
+    /// To one whose breaker is open, though it may be back.
+    Anyway,
+    /// To one that is out, when it is back.
+    Later,
+}
+
+impl Way {
+    /// Whether it may multiply load that fails.
+    fn multiplies(self) -> bool {
+        self != Self::Well
+    }
 }
 
 impl Choice {
-    fn new(at: usize, place: &Place, standing: Standing, now: Instant) -> Self {
-        let backoff = place.ready_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+    fn new(at: usize, place: &Place, health: &Health, now: Instant) -> Self {
+        let standing = health.standing(now);
         let is_new = place.asked == 0 || place.other_key;
-        Self { at, index: place.index, wait: standing.wait(now).max(backoff), is_new, standing }
-    }
-
-    fn is_well(&self) -> bool {
-        matches!(self.standing, Standing::Well | Standing::Returning(_))
-    }
-
-    /// Whether it asks again where it failed, or is not well.
-    fn multiplies(&self) -> bool {
-        !self.is_new || !self.is_well()
-    }
-
-    /// The best is the least: what is new and well, what is new and half-open, then by time.
-    fn rank(&self) -> (u8, Duration, usize) {
-        let tier = match self.standing {
-            Standing::Well | Standing::Returning(_) if self.is_new => 0,
-            Standing::Probe if self.is_new => 1,
-            _ => 2,
+        let way = match standing {
+            Standing::Well | Standing::Returning(_) if is_new => Way::Well,
+            Standing::Probe if is_new => Way::Probe,
+            Standing::Out(_) if place.asked == 0 && health.may_be_back(now).is_some() => Way::Anyway,
+            Standing::Out(_) => Way::Later,
+            _ => Way::Same,
         };
-        (tier, self.wait, self.at)
+        let backoff = place.ready_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let wait = if way == Way::Anyway { Duration::ZERO } else { standing.wait(now).max(backoff) };
+        Self { at, index: place.index, way, wait }
+    }
+
+    /// The best is the least. A time that is too long to wait is no way at all.
+    fn rank(&self) -> (bool, Way, Duration, usize) {
+        (self.wait > WAIT_MAX, self.way, self.wait, self.at)
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Breaker {
     era: u32,
     /// Whether a probe is under way.
     probed: bool,
+    /// When it was opened, or asked though it was open.
+    tried: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +62,7 @@ pub(super) enum Outcome {
 impl Breaker {
     pub(super) fn new(now: Instant) -> Self {
         let state = State::Closed { back_since: None };
-        Self { state, failures_in_a_row: 0, window: Window::new(now), openings: 0, era: 0, probed: false }
+        Self { state, failures_in_a_row: 0, window: Window::new(now), openings: 0, era: 0, probed: false, tried: now }
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
@@ -89,6 +91,7 @@ impl Breaker {
 
     /// Lets a try in that nothing better is known for.
     pub(super) fn begin_anyway(&mut self, now: Instant) -> Entry {
+        self.tried = self.tried.max(now);
         self.begin(now).unwrap_or(Entry { era: self.era, probe: false })
     }
 
@@ -133,9 +136,19 @@ impl Breaker {
         }
     }
 
+    /// When it was last seen to fail, or asked for want of a better one.
+    pub(super) fn tried(&self) -> Instant {
+        self.tried
+    }
+
     /// Whether a probe is under way.
     pub(super) fn is_probed(&self) -> bool {
         self.probed
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_current(&self, entry: Entry) -> bool {
+        entry.era == self.era
     }
 
     pub(super) fn failures_in_a_row(&self) -> u32 {
@@ -160,6 +173,7 @@ impl Breaker {
         // Up to a quarter less, by chance, so that many processes do not probe in step.
         let less = Duration::from_millis(rng.below(u64::try_from(whole.as_millis()).unwrap_or(0) / 4 + 1));
         self.openings = self.openings.saturating_add(1);
+        self.tried = self.tried.max(now);
         self.enter(State::Open { until: now + whole.saturating_sub(less) });
     }
 
