@@ -13,7 +13,7 @@ use crate::base::body::Body;
 use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Secret};
-use crate::dialect::{Losses, codec};
+use crate::dialect::{Losses, codec, wait};
 use crate::ir::Dialect;
 use crate::upstream::AnswerBody;
 
@@ -235,7 +235,8 @@ pub(super) fn refusal(
     }
     let mut fault = codec(provider).decode_error(status, &headers, &body);
     fault.status = Some(status.as_u16());
-    fault.retry_after = fault.retry_after.or_else(|| retry_after(&headers));
+    let limited = matches!(fault.kind, FaultKind::RateLimited | FaultKind::Overloaded | FaultKind::BudgetExhausted);
+    fault.retry_after = wait::told(&headers, limited).or(fault.retry_after);
     let raw = (provider == caller).then_some((status, headers, body));
     Refusal { fault, raw }
 }
@@ -270,19 +271,3 @@ pub(super) fn redact(text: Bytes, secret: Option<&Secret>) -> Bytes {
 
 /// A shorter key than this is a test's, and would be found everywhere.
 const KEY_BYTES_MIN: usize = 4;
-
-/// When a provider says to come back: `retry-after-ms`, or `retry-after` in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(millis / 1000.0).ok();
-    }
-    let value = text("retry-after")?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    // By the provider's own clock: ours may differ.
-    let sent = httpdate::parse_http_date(text("date")?).ok()?;
-    Some(date.duration_since(sent).unwrap_or_default())
-}

@@ -8,11 +8,10 @@ use http::StatusCode;
 use crate::base::framing::Framing;
 use crate::base::json::{self, Array, Object, Raw};
 use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::dialect::wait;
 
 /// How much of an answer that is not JSON is kept as its message: enough for an operator, bounded for everybody else.
 const MESSAGE_BYTES_MAX: usize = 2048;
-/// Longer waits than this are not believed.
-const WAIT_SECONDS_MAX: f64 = 86_400.0;
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// The status and Google's word for a kind of fault.
@@ -163,11 +162,12 @@ impl<'a> Told<'a> {
         if told.message.trim().is_empty() {
             told.message = plain_message(Some(error), error.get().as_bytes());
         }
+        told.wait = wait::in_text(&told.message);
         for detail in details.into_iter().flat_map(Raw::elements) {
             for (name, value) in detail.members() {
                 match &*name {
                     "reason" => told.reason = told.reason.take().or(value.string()),
-                    "retryDelay" => told.wait = value.string().and_then(|wait| duration(&wait)),
+                    "retryDelay" => told.wait = value.string().and_then(|spelled| wait::span(&spelled)),
                     "violations" => {
                         let day = |v: Raw<'_>| v.member("quotaId").and_then(Raw::string).is_some_and(|id| id.contains("PerDay"));
                         told.daily |= value.elements().any(day);
@@ -189,12 +189,6 @@ impl<'a> Told<'a> {
     fn reason_is(&self, words: &[&str]) -> bool {
         self.reason.as_deref().is_some_and(|reason| words.contains(&reason))
     }
-}
-
-/// A protobuf duration: seconds, with a fraction or without (`34.4s`).
-fn duration(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
-    (0.0..=WAIT_SECONDS_MAX).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn plain_message(parsed: Option<Raw<'_>>, body: &[u8]) -> Cow<'static, str> {

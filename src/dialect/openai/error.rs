@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::read::{told, words};
 use crate::base::json::{Object, Raw, object, unescape};
 use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::dialect::wait;
 
 /// How much of a vendor's text is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 2048;
@@ -156,11 +157,13 @@ impl Told {
 
     fn fault(self, status: StatusCode) -> Fault {
         let (kind, origin, retry) = self.classify(status.as_u16());
+        // The only place where some hosts say it.
+        let after = matches!(kind, FaultKind::RateLimited | FaultKind::Overloaded).then(|| wait::in_text(&self.message)).flatten();
         let text = match self.message.is_empty() {
             true => format!("The provider answered {status} and did not say why."),
             false => self.message,
         };
-        let mut fault = Fault::new(kind, origin, text).retry(retry);
+        let mut fault = Fault::new(kind, origin, text).retry(retry).after(after);
         // A code that only repeats a status says nothing.
         if !self.code.is_empty() && !self.code.parse().is_ok_and(|code: u16| (100..600).contains(&code)) {
             fault = fault.code(self.code);
