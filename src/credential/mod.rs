@@ -20,7 +20,7 @@ use http::{HeaderName, HeaderValue, Request};
 
 use crate::base::body::Body;
 use crate::base::clock::{self, WallClock};
-use crate::base::{Fault, Retry, Secret};
+use crate::base::{Fault, Secret};
 use crate::config::{Aws, AwsKey, AwsKeys, Credential, Google, Place, Provider};
 use crate::upstream::Upstream;
 use fetch::Failure;
@@ -164,5 +164,5 @@ fn charge(request: &mut Request<Body>, google: &Google) {
 fn fault(provider: &Provider, failure: Failure) -> Fault {
     let text = format!("{} cannot be asked: Outrider got no credential for it. Its log has the cause.", provider.name);
     let cause = format!("no {}: {}", provider.credential.label(), failure.cause);
-    Fault::upstream(failure.kind, text).cause(cause).retry(Retry::OtherTarget).after(failure.again_in)
+    Fault::upstream(failure.kind, text).cause(cause).after(failure.again_in)
 }

@@ -249,6 +249,8 @@ pub(super) fn not_sent(error: &SendError, provider: &Provider) -> Fault {
         SendErrorKind::Protocol => (FaultKind::UpstreamProtocol, "answered with something that is not HTTP"),
     };
     let text = format!("{} {text}.", provider.name);
+    // Whatever broke, what has not begun to go out may go out again.
+    let kind = if error.sent { kind } else { FaultKind::Unreachable };
     Fault::upstream(kind, text).cause(&error.cause)
 }
 

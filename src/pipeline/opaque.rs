@@ -97,7 +97,7 @@ where
     let deadline = own_deadline.unwrap_or(account.record.started + ways.timeout.total);
     let rng = || line.shared.env.rng.fork();
     let healths: Vec<_> = ways.all.iter().map(|_| Arc::new(Health::new(1, rng(), clock::now()))).collect();
-    let mut tries = Tries::new(0..ways.all.len(), policy, plan.ask.repeatable, deadline, rng(), Arc::default());
+    let mut tries = Tries::new(0..ways.all.len(), policy, plan.repeatable, deadline, rng(), Arc::default());
     let mut last = None;
     loop {
         let Some(permit) = tries.begin(&healths, clock::now()) else {
@@ -142,6 +142,8 @@ struct Plan {
     asked: Asked,
     outgoing: Outgoing,
     ask: Ask,
+    /// Whether it does no harm to ask again where a provider may have acted.
+    repeatable: bool,
     /// Whether a WebSocket is asked for.
     socket: bool,
 }
@@ -174,10 +176,9 @@ impl Plan {
             host,
             idle: ways.timeout.idle,
             limits: Limits { connect: ways.timeout.connect, answer: ways.timeout.total, deadline },
-            repeatable,
         };
-        let outgoing = Outgoing { method: head.method, headers: head.headers, query, repeatable };
-        Self { asked, outgoing, ask, socket }
+        let outgoing = Outgoing { method: head.method, headers: head.headers, query };
+        Self { asked, outgoing, ask, repeatable, socket }
     }
 
     /// One try at one provider. `secret` is told what went out with it.

@@ -14,7 +14,8 @@ fn every_form_of_headers_is_read() {
     const DATE: (&str, &str) = ("date", "Thu, 01 Jan 2026 00:00:00 GMT");
     let day = 86_400_000;
     // (headers, milliseconds)
-    let cases: &[(&[(&'static str, &str)], Option<u64>)] = &[
+    type Pairs = &'static [(&'static str, &'static str)];
+    let cases: &[(Pairs, Option<u64>)] = &[
         (&[("retry-after", "7")], Some(7_000)),
         (&[("retry-after", " 0.25 ")], Some(250)),
         (&[("retry-after", "1m30s")], Some(90_000)),
