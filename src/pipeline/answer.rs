@@ -241,18 +241,26 @@ pub(super) fn refusal(
     Refusal { fault, raw }
 }
 
-/// Takes the provider's key out of what its error says.
+/// Takes the provider's keys out of what its error says.
 pub(super) fn redact_fault(fault: &mut Fault, secret: Option<&Secret>) {
-    if let Some(key) = secret.map(Secret::reveal).filter(|key| key.len() >= KEY_BYTES_MIN)
-        && fault.client_text.contains(key)
-    {
-        fault.client_text = fault.client_text.replace(key, "[redacted]").into();
+    for key in keys_of(secret) {
+        if fault.client_text.contains(key) {
+            fault.client_text = fault.client_text.replace(key, "[redacted]").into();
+        }
     }
 }
 
-/// The text without the provider's key.
+/// The text without the provider's keys.
 pub(super) fn redact(text: Bytes, secret: Option<&Secret>) -> Bytes {
-    let Some(key) = secret.map(|s| s.reveal().as_bytes()).filter(|key| key.len() >= KEY_BYTES_MIN) else { return text };
+    keys_of(secret).fold(text, |text, key| without(text, key.as_bytes()))
+}
+
+/// A provider's keys, none of which it may show.
+fn keys_of(secret: Option<&Secret>) -> impl Iterator<Item = &str> {
+    secret.into_iter().flat_map(Secret::hidden).filter(|key| key.len() >= KEY_BYTES_MIN)
+}
+
+fn without(text: Bytes, key: &[u8]) -> Bytes {
     let Some(mut at) = memchr::memmem::find(&text, key) else { return text };
     let mut clean = BytesMut::with_capacity(text.len());
     let mut rest = &text[..];
@@ -271,3 +279,19 @@ pub(super) fn redact(text: Bytes, secret: Option<&Secret>) -> Bytes {
 
 /// A shorter key than this is a test's, and would be found everywhere.
 const KEY_BYTES_MIN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_of_a_providers_keys_is_shown() {
+        let keys = Secret::together(["sk-one", "sk-one-more", "abc"].map(Secret::new).to_vec());
+        let (sent, text) = (keys.first(), "sk-one-more and sk-one, sk-one; abcd");
+        assert_eq!(redact(Bytes::from_static(text.as_bytes()), sent), "[redacted] and [redacted], [redacted]; abcd");
+        let mut fault = Fault::bad_request(text);
+        redact_fault(&mut fault, sent);
+        assert_eq!(fault.client_text, "[redacted] and [redacted], [redacted]; abcd");
+        assert_eq!(redact(Bytes::from_static(b"sk-one"), None), "sk-one");
+    }
+}

@@ -195,7 +195,7 @@ pub(super) async fn ask(
         Place::Http(site) => {
             let mut request = outbound::request(call, target, prepared)?;
             let credentials = &line.shared.credentials;
-            *sent = credentials.authorize(&line.upstream, &target.provider, &mut request, &prepared.body).await?;
+            *sent = credentials.authorize(&line.upstream, &target.provider, 0, &mut request, &prepared.body).await?;
             line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, &target.provider))?
         }
     };

@@ -194,7 +194,7 @@ impl Plan {
         // A signature is over the body, which has been read whole for it.
         let signed = if let Body::Full(bytes) = &body { bytes.clone() } else { Bytes::new() };
         let mut request = self.outgoing.request(&self.asked, way, body)?;
-        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, &mut request, &signed).await?;
+        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, 0, &mut request, &signed).await?;
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(record.receiving));
         let sent = self.outgoing.send(&line.upstream, way, request, upload.as_ref(), self.ask.limits).await;
         if let Some(upload) = &upload {
@@ -206,7 +206,7 @@ impl Plan {
     /// One try at a WebSocket. `secret` is told what went out with it.
     async fn switch(&self, line: &Pipeline, way: &Way, record: &mut Record, secret: &mut Option<Secret>) -> Result<Good, Refusal> {
         let mut request = self.outgoing.request(&self.asked, way, Body::Empty)?;
-        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, &mut request, b"").await?;
+        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, 0, &mut request, b"").await?;
         record.stream = true;
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(record.receiving));
         match self.outgoing.switch(&line.upstream, way, request, self.ask.limits).await? {

@@ -90,7 +90,7 @@ fn add_headers(headers: &mut HeaderMap, provider: &Provider) {
 
 /// Whether a request's signature is over its body, so that no body may stream that has not been read before.
 pub(super) fn signs_bodies(provider: &Provider) -> bool {
-    matches!(provider.credential, Credential::Aws(_))
+    matches!(provider.key(0).credential, Credential::Aws(_))
 }
 
 /// How long to wait for what.
