@@ -1,4 +1,5 @@
-//! The one error type: a closed code to branch on, who is at fault, whether to try elsewhere, and two texts.
+//! The one error type: a closed code to branch on, who is at fault, and two texts. What follows from it for the next try is
+//! `policy::blame`'s to say.
 //!
 //! A `Fault` is a silent value. It is logged once, when the exchange's account closes, and told to the
 //! caller once, in the caller's own dialect. Shape after pingora's `Error` and dropshot's `HttpError`.
@@ -7,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// What went wrong. Each kind has one metric label and one default [`Retry`]; statuses are a dialect's matter
+/// What went wrong. Each kind has one metric label; statuses are a dialect's matter
 /// (an overload is 503 to an OpenAI client and 529 to an Anthropic one).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
@@ -54,7 +55,31 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether the same request to the same place may succeed a moment later.
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::BadRequest,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::ModelNotFound,
+        Self::Unsupported,
+        Self::ContextTooLong,
+        Self::Blocked,
+        Self::RateLimited,
+        Self::BudgetExhausted,
+        Self::Overloaded,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::UpstreamFailed,
+        Self::UpstreamProtocol,
+        Self::Truncated,
+        Self::Draining,
+        Self::Internal,
+    ];
+
+    /// Whether the same request to the same place may succeed a moment later: what an app is told.
     pub fn may_pass(self) -> bool {
         matches!(
             self,
@@ -118,15 +143,6 @@ impl Origin {
     }
 }
 
-/// Whether another try makes sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The same request would fail again anywhere.
-    Never,
-    /// Another target may answer; this one too, where [`FaultKind::may_pass`].
-    OtherTarget,
-}
-
 /// One failure, as a value.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -134,8 +150,6 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Whose fault it is.
     pub origin: Origin,
-    /// Whether and where another try makes sense.
-    pub retry: Retry,
     /// When the upstream, or a limit, said to come back.
     pub retry_after: Option<Duration>,
     /// The HTTP status that the provider used, where it answered at all.
@@ -156,7 +170,6 @@ impl Fault {
         Self {
             kind,
             origin,
-            retry: Retry::Never,
             retry_after: None,
             status: None,
             param: None,
@@ -181,9 +194,9 @@ impl Fault {
         Self::caller(FaultKind::Unsupported, text).at(param)
     }
 
-    /// The provider's failure, worth a try at another target.
+    /// The provider's failure.
     pub fn upstream(kind: FaultKind, text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(kind, Origin::Upstream, text).retry(Retry::OtherTarget)
+        Self::new(kind, Origin::Upstream, text)
     }
 
     /// A bug of ours; the cause goes to the operator.
@@ -200,12 +213,6 @@ impl Fault {
     /// Keeps the vendor's machine-readable code.
     pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
         self.code = Some(code.into());
-        self
-    }
-
-    /// Sets the retry verdict.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
         self
     }
 

@@ -13,5 +13,5 @@ pub mod rng;
 pub mod secret;
 pub mod sse;
 
-pub use fault::{Fault, FaultKind, Origin, Retry};
+pub use fault::{Fault, FaultKind, Origin};
 pub use secret::Secret;

@@ -238,6 +238,25 @@ impl<'r, 'd> Table<'r, 'd> {
         Some(text)
     }
 
+    /// A string, or an array of at least one and at most `most`; none of them empty.
+    pub(super) fn one_or_more(&self, key: &str, most: usize) -> Option<Vec<Text>> {
+        let (value, at) = self.get(key)?;
+        let count = match value.get_ref() {
+            DeValue::String(_) => return self.name(key).map(|text| vec![text]),
+            DeValue::Array(elements) => elements.len(),
+            other => {
+                self.reading.mismatch(&at, "a string or an array of strings", other);
+                return None;
+            }
+        };
+        if count == 0 {
+            self.reading.fault(&at, "is empty (leave the key out, or give it a value)");
+        } else if count > most {
+            self.reading.fault(&at, format!("has {count} values: at most {most}"));
+        }
+        self.names(key).filter(|texts| !texts.is_empty())
+    }
+
     /// An array of strings, none of them empty.
     pub(super) fn names(&self, key: &str) -> Option<Vec<Text>> {
         let mut names = Vec::new();

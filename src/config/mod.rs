@@ -23,7 +23,7 @@ mod values;
 mod tests;
 
 pub use catalog::Facts;
-pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource};
+pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource, Key};
 pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
@@ -40,7 +40,6 @@ use std::time::Duration;
 use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Uri};
 
-use crate::base::Secret;
 use crate::ir::{Dialect, ModelTraits};
 
 /// Everything that one configuration says.
@@ -192,10 +191,8 @@ pub struct Provider {
     pub place: Place,
     /// How its paths are built.
     pub layout: Layout,
-    /// How requests to it are authorised.
-    pub credential: Credential,
-    /// The text of a key that it was given, to be removed from whatever the upstream echoes.
-    pub secret: Option<Secret>,
+    /// How requests to it are authorised: by one of these, or not at all.
+    pub keys: Vec<Key>,
     /// What else its table says of its place and credential, as it may be shown.
     pub told: Vec<(&'static str, String)>,
     /// Headers sent with each request (`anthropic-version`, `openai-organization`).
@@ -208,6 +205,11 @@ impl Provider {
     /// The dialect that it is asked in where a caller's own does not decide.
     pub fn dialect(&self) -> Dialect {
         self.dialects.first().copied().unwrap_or(Dialect::OpenAiChat)
+    }
+
+    /// One of its keys, by its place.
+    pub fn key(&self, index: usize) -> &Key {
+        self.keys.get(index).or(self.keys.first()).unwrap_or(&Key::NONE)
     }
 }
 

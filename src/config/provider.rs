@@ -11,7 +11,7 @@ use super::catalog::{self, Base, Kind};
 use super::file::{Reading, Spot, Table, Text};
 use super::locate::did_you_mean;
 use super::resolve::keys;
-use super::{Credential, Layout, Place, Provider, credential, place};
+use super::{Layout, Place, Provider, credential, place};
 use crate::ir::Dialect;
 
 /// The providers, and the names that are declared, be the declaration right or wrong.
@@ -61,7 +61,7 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
         // Without a kind the rest can still be read for its own faults.
         place::judge(reading, &table);
         headers(reading, &table);
-        table.text("api_key");
+        table.one_or_more("api_key", usize::MAX);
         return None;
     };
     refuse_keys_of_others(reading, &table, kind);
@@ -73,8 +73,7 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
         dialects,
         place: Place::Echo,
         layout: Layout::Standard,
-        credential: Credential::None,
-        secret: None,
+        keys: Vec::new(),
         told: Vec::new(),
         headers: Vec::new(),
         claims,
@@ -95,8 +94,7 @@ fn provider<'d>(reading: &Reading<'_>, name: &str, value: &'d Spanned<DeValue<'d
     Some(Provider {
         place: Place::Http(Box::new(placed.site)),
         layout: placed.layout,
-        credential: authorised.credential,
-        secret: authorised.secret,
+        keys: authorised.keys,
         told: placed.told,
         headers,
         ..provider

@@ -77,7 +77,10 @@ fn provider(out: &mut Toml, provider: &Provider) {
             Cow::Owned(listed) => out.raw("dialects", &format!("[{}]", dialects(listed))),
             Cow::Borrowed(usual) => out.line(format_args!("# dialects, by its kind: {}", dialects(usual))),
         }
-        match &provider.credential {
+        match &provider.key(0).credential {
+            Credential::Header(..) if provider.keys.len() > 1 => {
+                out.raw("api_key", &texts(&vec![REDACTED.to_owned(); provider.keys.len()]))
+            }
             Credential::Header(..) => out.text("api_key", REDACTED),
             Credential::None => out.none("api_key"),
             other => out.line(format_args!("# api_key: none, but {}", other.label())),

@@ -238,7 +238,7 @@ ca_file = "file:ca.pem"
 "#;
     let config = loaded(text);
     assert_eq!(config.bootstrap.identity.app.as_deref(), Some("ranker"));
-    let secrets: Vec<_> = config.policy.providers.iter().map(|provider| provider.secret.as_ref().unwrap().reveal()).collect();
+    let secrets: Vec<_> = config.policy.providers.iter().map(|provider| provider.key(0).secret.as_ref().unwrap().reveal()).collect();
     assert_eq!(secrets, ["sk-file", "sk-beside", "sk-file"]);
     let pems: Vec<_> = config.policy.providers.iter().map(|provider| site_of(provider).ca_pem.is_some()).collect();
     assert_eq!(pems, [false, true, true]);
@@ -352,7 +352,7 @@ fn credentials_travel_as_the_vendor_wants_and_are_not_shown() {
     ];
     for (kind, key, name, value) in cases {
         let config = loaded(&format!("[providers.p]\nkind = {kind:?}\napi_key = {key:?}\n"));
-        let Credential::Header(found, header) = config.policy.providers[0].credential.clone() else { panic!("{kind}: no header") };
+        let Credential::Header(found, header) = config.policy.providers[0].key(0).credential.clone() else { panic!("{kind}: no header") };
         assert_eq!((found.as_str(), header.to_str().unwrap()), (name, value));
         assert!(header.is_sensitive());
         assert!(!format!("{config:?}").contains(key), "Debug shows the key");

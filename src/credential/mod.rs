@@ -20,7 +20,7 @@ use http::{HeaderName, HeaderValue, Request};
 
 use crate::base::body::Body;
 use crate::base::clock::{self, WallClock};
-use crate::base::{Fault, Retry, Secret};
+use crate::base::{Fault, Secret};
 use crate::config::{Aws, AwsKey, AwsKeys, Credential, Google, Place, Provider};
 use crate::upstream::Upstream;
 use fetch::Failure;
@@ -49,8 +49,8 @@ impl Credentials {
         Self { wall, kept: Mutex::default() }
     }
 
-    /// Puts a provider's credential on a request that is complete otherwise: nothing of it may change any more. Returns
-    /// the secret that it now carries, to be removed from whatever the provider echoes.
+    /// Puts one of a provider's keys, by its place among them, on a request that is complete otherwise: nothing of it may change
+    /// any more. Returns the secret that it now carries, to be removed from whatever the provider echoes.
     ///
     /// # Errors
     /// No token can be had at the moment; another target may answer.
@@ -58,25 +58,27 @@ impl Credentials {
         &self,
         upstream: &Arc<Upstream>,
         provider: &Provider,
+        key: usize,
         request: &mut Request<Body>,
         body: &[u8],
     ) -> Result<Option<Secret>, Fault> {
-        match &provider.credential {
+        let key = provider.key(key);
+        match &key.credential {
             Credential::None => return Ok(None),
             Credential::Header(name, value) => {
                 request.headers_mut().insert(name.clone(), value.clone());
-                return Ok(provider.secret.clone());
+                return Ok(key.secret.clone());
             }
             Credential::Aws(aws) => {
-                if let AwsKeys::Fixed(key) = &aws.keys {
-                    return self.sign(request, body, provider, aws, key);
+                if let AwsKeys::Fixed(fixed) = &aws.keys {
+                    return self.sign(request, body, provider, aws, fixed);
                 }
             }
             Credential::Entra(_) | Credential::Google(_) => {}
         }
         // Boxed, being rare and larger than the rest.
-        let token = Box::pin(self.token(upstream, provider)).await?;
-        match (&*token, &provider.credential) {
+        let token = Box::pin(self.token(upstream, provider, &key.credential)).await?;
+        match (&*token, &key.credential) {
             (Token::Key(key), Credential::Aws(aws)) => self.sign(request, body, provider, aws, key),
             (Token::Key(_), _) => Err(Fault::internal("keys of AWS where a token was asked for")),
             (Token::Bearer(header, secret), credential) => {
@@ -92,10 +94,10 @@ impl Credentials {
     /// Takes note that the provider did not accept what it was sent: tokens may be withdrawn before they expire. One
     /// that is not brand-new is given up, so that the next request waits for another.
     pub fn refused(&self, provider: &Provider) {
-        if let Some(id) = id(&provider.credential)
-            && let Some(kept) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id)
-        {
-            kept.give_up(clock::now());
+        for id in provider.keys.iter().filter_map(|key| id(&key.credential)) {
+            if let Some(kept) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+                kept.give_up(clock::now());
+            }
         }
     }
 
@@ -113,10 +115,10 @@ impl Credentials {
         Ok(key.session_token.clone())
     }
 
-    async fn token(&self, upstream: &Arc<Upstream>, provider: &Provider) -> Result<Arc<Token>, Fault> {
-        let kept = self.kept(id(&provider.credential).unwrap_or_default());
-        let begin = || fetch(Arc::clone(upstream), provider.credential.clone(), Arc::clone(&self.wall));
-        kept.token(begin).await.map_err(|failure| fault(provider, failure))
+    async fn token(&self, upstream: &Arc<Upstream>, provider: &Provider, credential: &Credential) -> Result<Arc<Token>, Fault> {
+        let kept = self.kept(id(credential).unwrap_or_default());
+        let begin = || fetch(Arc::clone(upstream), credential.clone(), Arc::clone(&self.wall));
+        kept.token(begin).await.map_err(|failure| fault(provider, credential, failure))
     }
 
     /// The place of one credential's token.
@@ -161,8 +163,8 @@ fn charge(request: &mut Request<Body>, google: &Google) {
     }
 }
 
-fn fault(provider: &Provider, failure: Failure) -> Fault {
+fn fault(provider: &Provider, credential: &Credential, failure: Failure) -> Fault {
     let text = format!("{} cannot be asked: Outrider got no credential for it. Its log has the cause.", provider.name);
-    let cause = format!("no {}: {}", provider.credential.label(), failure.cause);
-    Fault::upstream(failure.kind, text).cause(cause).retry(Retry::OtherTarget).after(failure.again_in)
+    let cause = format!("no {}: {}", credential.label(), failure.cause);
+    Fault::upstream(failure.kind, text).cause(cause).after(failure.again_in)
 }

@@ -11,6 +11,7 @@ mod notes;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod wait;
 
 use std::borrow::Cow;
 

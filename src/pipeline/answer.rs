@@ -13,7 +13,7 @@ use crate::base::body::Body;
 use crate::base::framing::Framing;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Secret};
-use crate::dialect::{Losses, codec};
+use crate::dialect::{Losses, codec, wait};
 use crate::ir::Dialect;
 use crate::upstream::AnswerBody;
 
@@ -235,23 +235,32 @@ pub(super) fn refusal(
     }
     let mut fault = codec(provider).decode_error(status, &headers, &body);
     fault.status = Some(status.as_u16());
-    fault.retry_after = fault.retry_after.or_else(|| retry_after(&headers));
+    let limited = matches!(fault.kind, FaultKind::RateLimited | FaultKind::Overloaded | FaultKind::BudgetExhausted);
+    fault.retry_after = wait::told(&headers, limited).or(fault.retry_after);
     let raw = (provider == caller).then_some((status, headers, body));
     Refusal { fault, raw }
 }
 
-/// Takes the provider's key out of what its error says.
+/// Takes the provider's keys out of what its error says.
 pub(super) fn redact_fault(fault: &mut Fault, secret: Option<&Secret>) {
-    if let Some(key) = secret.map(Secret::reveal).filter(|key| key.len() >= KEY_BYTES_MIN)
-        && fault.client_text.contains(key)
-    {
-        fault.client_text = fault.client_text.replace(key, "[redacted]").into();
+    for key in keys_of(secret) {
+        if fault.client_text.contains(key) {
+            fault.client_text = fault.client_text.replace(key, "[redacted]").into();
+        }
     }
 }
 
-/// The text without the provider's key.
+/// The text without the provider's keys.
 pub(super) fn redact(text: Bytes, secret: Option<&Secret>) -> Bytes {
-    let Some(key) = secret.map(|s| s.reveal().as_bytes()).filter(|key| key.len() >= KEY_BYTES_MIN) else { return text };
+    keys_of(secret).fold(text, |text, key| without(text, key.as_bytes()))
+}
+
+/// A provider's keys, none of which it may show.
+fn keys_of(secret: Option<&Secret>) -> impl Iterator<Item = &str> {
+    secret.into_iter().flat_map(Secret::hidden).filter(|key| key.len() >= KEY_BYTES_MIN)
+}
+
+fn without(text: Bytes, key: &[u8]) -> Bytes {
     let Some(mut at) = memchr::memmem::find(&text, key) else { return text };
     let mut clean = BytesMut::with_capacity(text.len());
     let mut rest = &text[..];
@@ -271,18 +280,18 @@ pub(super) fn redact(text: Bytes, secret: Option<&Secret>) -> Bytes {
 /// A shorter key than this is a test's, and would be found everywhere.
 const KEY_BYTES_MIN: usize = 4;
 
-/// When a provider says to come back: `retry-after-ms`, or `retry-after` in seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_of_a_providers_keys_is_shown() {
+        let keys = Secret::together(["sk-one", "sk-one-more", "abc"].map(Secret::new).to_vec());
+        let (sent, text) = (keys.first(), "sk-one-more and sk-one, sk-one; abcd");
+        assert_eq!(redact(Bytes::from_static(text.as_bytes()), sent), "[redacted] and [redacted], [redacted]; abcd");
+        let mut fault = Fault::bad_request(text);
+        redact_fault(&mut fault, sent);
+        assert_eq!(fault.client_text, "[redacted] and [redacted], [redacted]; abcd");
+        assert_eq!(redact(Bytes::from_static(b"sk-one"), None), "sk-one");
     }
-    let value = text("retry-after")?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    // By the provider's own clock: ours may differ.
-    let sent = httpdate::parse_http_date(text("date")?).ok()?;
-    Some(date.duration_since(sent).unwrap_or_default())
 }

@@ -13,7 +13,10 @@ use super::good::Good;
 use super::ingress::Call;
 use super::one_try::{Exchange, Try};
 use super::snapshot::Route;
-use super::tries::Tries;
+use crate::base::Fault;
+use crate::base::clock;
+use crate::policy::health::Health;
+use crate::policy::tries::Tries;
 
 /// Asks the route's targets in order until one answers.
 ///
@@ -24,8 +27,14 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
     let meters = &line.shared.stores.sinks.meters;
     let total = call.timeout.map_or(route.model.timeout.total, |asked| asked.min(route.model.timeout.total));
     let deadline = account.record.started + total;
-    let mut tries = Tries::new(targets.len(), route.model.retry.attempts, deadline, line.shared.env.rng.fork());
+    let rng = || line.shared.env.rng.fork();
+    let healths: Vec<_> = targets.iter().map(|_| Arc::new(Health::new(1, rng(), clock::now()))).collect();
+    let mut tries = Tries::new(0..targets.len(), route.model.retry, true, deadline, rng(), Arc::default());
+    let mut last = None;
     loop {
+        let Some(permit) = tries.begin(&healths, clock::now()) else {
+            return Err(last.unwrap_or_else(|| Fault::internal("no target").into()));
+        };
         account.record.attempts += 1;
         let index = tries.index;
         let names = &route.targets[index];
@@ -34,6 +43,7 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
         let exchange = Exchange::of(&account.record);
         let refusal = match (Try { line, call, route, index, deadline, exchange }).run().await {
             Ok(tried) => {
+                permit.succeeded(clock::now());
                 // Nobody will ask for these bytes again.
                 call.body = Bytes::new();
                 let _given_back = call.hold.set(0);
@@ -49,10 +59,12 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, route: &Route, 
             Err(refusal) => refusal,
         };
         meters.attempt(&names.meters, refusal.fault.kind.label());
-        match tries.next(&refusal.fault) {
+        permit.failed(&refusal.fault, clock::now());
+        match tries.next(&refusal.fault, &healths, clock::now()) {
             None => return Err(refusal),
             Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
             Some(_) => {}
         }
+        last = Some(refusal);
     }
 }

@@ -15,7 +15,7 @@ use super::ingress::{self, Call};
 use super::one_try::{Answered, AnsweredBody, Learnt, Tried, Try};
 use super::outbound::Prepared;
 use crate::base::json::{Patch, Raw};
-use crate::base::{Fault, FaultKind, Retry, Secret};
+use crate::base::{Fault, FaultKind, Secret};
 use crate::config::{Layout, Target};
 use crate::dialect::{EmbedReply, EmbeddingsCodec, Notes, codec};
 use crate::ir::{Dialect, Embeddings, Encoding, Usage};
@@ -53,12 +53,10 @@ pub(super) fn prepare(call: &Call, target: &Target, dialect: Dialect, notes: &mu
             "{}/{}: embeddings on Vertex are not translated: ask in its own dialect, by a path ending in `:embedContent` or `:predict`.",
             target.provider.name, target.model
         );
-        return Err(Fault::unsupported("model", text).retry(Retry::OtherTarget));
+        return Err(Fault::unsupported("model", text));
     }
     let request = caller.read_request(root(call)?, call.endpoint.one_embedding)?;
-    // What one model cannot, another may.
-    let elsewhere = |fault: Fault| if fault.kind == FaultKind::Unsupported { fault.retry(Retry::OtherTarget) } else { fault };
-    let calls = provider.encode_request(&request, &target.model, notes).map_err(elsewhere)?;
+    let calls = provider.encode_request(&request, &target.model, notes)?;
     let inputs = calls.iter().map(|call| call.inputs).collect();
     let mut bodies = calls.into_iter().map(|call| Bytes::from(call.body));
     let first = bodies.next().ok_or_else(|| Fault::internal("a request for embeddings became no call"))?;
@@ -68,7 +66,7 @@ pub(super) fn prepare(call: &Call, target: &Target, dialect: Dialect, notes: &mu
 fn speaker(dialect: Dialect, target: &Target) -> Result<&'static dyn EmbeddingsCodec, Fault> {
     codec(dialect).embeddings().ok_or_else(|| {
         let text = format!("{}/{} has no embeddings: its dialect knows none.", target.provider.name, target.model);
-        Fault::unsupported("model", text).retry(Retry::OtherTarget)
+        Fault::unsupported("model", text)
     })
 }
 

@@ -15,7 +15,6 @@ mod outbound;
 mod passing;
 mod relay;
 mod snapshot;
-mod tries;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -152,7 +152,7 @@ async fn ask(line: &Pipeline, provider: &Provider) -> Result<Arc<[ListedModel]>,
         headers.insert(*name, HeaderValue::from_static(value));
     }
     headers.extend(provider.headers.iter().cloned());
-    line.shared.credentials.authorize(&line.upstream, provider, &mut request, b"").await?;
+    line.shared.credentials.authorize(&line.upstream, provider, 0, &mut request, b"").await?;
     let failed =
         |cause: String| Fault::upstream(FaultKind::UpstreamFailed, "The provider's list of models could not be read.").cause(cause);
     let response = line.upstream.send(site, LISTING_TIMEOUT, request).await.map_err(|error| failed(error.cause))?;

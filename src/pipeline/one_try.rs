@@ -167,7 +167,7 @@ impl<'t> Try<'t> {
             Place::Http(site) => {
                 let mut request = outbound::request(call, target, prepared)?;
                 let credentials = &line.shared.credentials;
-                *sent = credentials.authorize(&line.upstream, &target.provider, &mut request, &prepared.body).await?;
+                *sent = credentials.authorize(&line.upstream, &target.provider, 0, &mut request, &prepared.body).await?;
                 line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, &target.provider))?
             }
         };
@@ -345,5 +345,7 @@ pub(super) fn not_sent(error: &SendError, provider: &Provider) -> Fault {
         SendErrorKind::Protocol => (FaultKind::UpstreamProtocol, "answered with something that is not HTTP"),
     };
     let text = format!("{} {text}.", provider.name);
+    // Whatever broke, what has not begun to go out may go out again.
+    let kind = if error.sent { kind } else { FaultKind::Unreachable };
     Fault::upstream(kind, text).cause(&error.cause)
 }

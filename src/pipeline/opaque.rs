@@ -33,11 +33,12 @@ use super::answer::{self, Refusal};
 use super::good::Good;
 use super::ingress::{timeout, without_key};
 use super::snapshot::Snapshot;
-use super::tries::Tries;
 use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
 use crate::base::{Fault, Secret};
 use crate::ir::{Dialect, Operation};
+use crate::policy::health::Health;
+use crate::policy::tries::Tries;
 use crate::telemetry::Record;
 use crate::upstream::Switched;
 use judge::Ask;
@@ -89,10 +90,19 @@ where
     if ways.all.first().is_some_and(|way| signs_bodies(&way.provider)) {
         payload.read_rest(&stores.bounds).await?;
     }
-    let attempts = if payload.rest.is_some() || plan.socket { 1 } else { ways.retry.attempts };
+    let mut policy = ways.retry;
+    if payload.rest.is_some() || plan.socket {
+        policy.attempts = 1;
+    }
     let deadline = own_deadline.unwrap_or(account.record.started + ways.timeout.total);
-    let mut tries = Tries::new(ways.all.len(), attempts, deadline, line.shared.env.rng.fork());
+    let rng = || line.shared.env.rng.fork();
+    let healths: Vec<_> = ways.all.iter().map(|_| Arc::new(Health::new(1, rng(), clock::now()))).collect();
+    let mut tries = Tries::new(0..ways.all.len(), policy, plan.repeatable, deadline, rng(), Arc::default());
+    let mut last = None;
     loop {
+        let Some(permit) = tries.begin(&healths, clock::now()) else {
+            return Err(last.unwrap_or_else(|| Fault::internal("no provider").into()));
+        };
         let way = &ways.all[tries.index];
         account.record.attempts += 1;
         account.record.target = Some((Arc::clone(&way.names.label), Arc::clone(&way.names.meters)));
@@ -109,6 +119,7 @@ where
         };
         let mut refusal = match tried {
             Ok(good) => {
+                permit.succeeded(clock::now());
                 way.names.meters.attempt_succeeded(&stores.sinks.meters, Operation::Opaque);
                 return Ok(good);
             }
@@ -116,11 +127,13 @@ where
         };
         answer::redact_fault(&mut refusal.fault, sent.as_ref());
         stores.sinks.meters.attempt(&way.names.meters, refusal.fault.kind.label());
-        match tries.next(&refusal.fault) {
+        permit.failed(&refusal.fault, clock::now());
+        match tries.next(&refusal.fault, &healths, clock::now()) {
             None => return Err(refusal),
             Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
             Some(_) => {}
         }
+        last = Some(refusal);
     }
 }
 
@@ -129,6 +142,8 @@ struct Plan {
     asked: Asked,
     outgoing: Outgoing,
     ask: Ask,
+    /// Whether it does no harm to ask again where a provider may have acted.
+    repeatable: bool,
     /// Whether a WebSocket is asked for.
     socket: bool,
 }
@@ -161,10 +176,9 @@ impl Plan {
             host,
             idle: ways.timeout.idle,
             limits: Limits { connect: ways.timeout.connect, answer: ways.timeout.total, deadline },
-            repeatable,
         };
-        let outgoing = Outgoing { method: head.method, headers: head.headers, query, repeatable };
-        Self { asked, outgoing, ask, socket }
+        let outgoing = Outgoing { method: head.method, headers: head.headers, query };
+        Self { asked, outgoing, ask, repeatable, socket }
     }
 
     /// One try at one provider. `secret` is told what went out with it.
@@ -180,7 +194,7 @@ impl Plan {
         // A signature is over the body, which has been read whole for it.
         let signed = if let Body::Full(bytes) = &body { bytes.clone() } else { Bytes::new() };
         let mut request = self.outgoing.request(&self.asked, way, body)?;
-        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, &mut request, &signed).await?;
+        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, 0, &mut request, &signed).await?;
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(record.receiving));
         let sent = self.outgoing.send(&line.upstream, way, request, upload.as_ref(), self.ask.limits).await;
         if let Some(upload) = &upload {
@@ -192,7 +206,7 @@ impl Plan {
     /// One try at a WebSocket. `secret` is told what went out with it.
     async fn switch(&self, line: &Pipeline, way: &Way, record: &mut Record, secret: &mut Option<Secret>) -> Result<Good, Refusal> {
         let mut request = self.outgoing.request(&self.asked, way, Body::Empty)?;
-        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, &mut request, b"").await?;
+        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, 0, &mut request, b"").await?;
         record.stream = true;
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(record.receiving));
         match self.outgoing.switch(&line.upstream, way, request, self.ask.limits).await? {

@@ -87,7 +87,7 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
             call.endpoint.operation.label(),
             target.provider.name
         );
-        return Err(Fault::unsupported("model", text).retry(crate::base::Retry::OtherTarget));
+        return Err(Fault::unsupported("model", text));
     }
     let caller = codec(call.endpoint.dialect);
     let mut request = match call.envelope.root(&call.body) {
@@ -128,7 +128,7 @@ fn refuse_losses(model: &Model, target: &Target, losses: &Losses) -> Result<(), 
         target.model,
         losses.names().join(", ")
     );
-    Err(Fault::unsupported(first.clone(), text).code("unsupported_parameter").retry(crate::base::Retry::OtherTarget))
+    Err(Fault::unsupported(first.clone(), text).code("unsupported_parameter"))
 }
 
 /// The patch that makes an OpenAI stream tell its usage: accounting must not hang on what the caller asked for.
@@ -166,7 +166,7 @@ pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Resu
     };
     let Some(path) = path else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
-        return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(crate::base::Retry::OtherTarget));
+        return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text));
     };
     let query = match prepared.translated {
         true => codec.stream_query().filter(|_| call.stream),

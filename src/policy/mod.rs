@@ -1,7 +1,11 @@
 //! Decisions: which model, which target, whether again. Values in, values out: no await, no socket, and the time and chance are
 //! arguments, so that a simulation of hours runs in a moment.
 
+pub mod blame;
+pub mod budget;
 pub mod features;
+pub mod health;
+pub mod tries;
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ pub(super) fn read(reading: &Reading<'_>, table: &Table<'_, '_>, site: &Site, re
         None => surroundings(reading, table, region)?,
     };
     let keys = match found {
-        Found::Bearer(key) => return static_header(reading, &table.at, &key).map(|read| Read { told, ..read }),
+        Found::Bearer(key) => return static_header(reading, &table.at, &key).map(|key| Read { keys: vec![key], told }),
         Found::Keys(keys) => keys,
     };
     let id = match &keys {
@@ -36,7 +36,7 @@ pub(super) fn read(reading: &Reading<'_>, table: &Table<'_, '_>, site: &Site, re
         AwsKeys::Instance(site) => id(&["instance", &site.origin.to_string()]),
     };
     let aws = Aws { id, region: region.to_owned(), service: service(site.origin.host().unwrap_or_default()), keys };
-    Some(Read { credential: super::Credential::Aws(Arc::new(aws)), secret: None, told })
+    Some(Read::one(super::Credential::Aws(Arc::new(aws)), told))
 }
 
 /// The service that a host's signatures name, which is not always the host's own name.

@@ -47,7 +47,7 @@ pub(super) fn read(reading: &Reading<'_>, table: &Table<'_, '_>, site: &Site) ->
     };
     let id = id(&["entra", &endpoint.origin.to_string(), &endpoint.path_prefix, scope, who]);
     let entra = Entra { id, site: endpoint, scope, grant };
-    Some(Read { credential: super::Credential::Entra(Arc::new(entra)), secret: None, told })
+    Some(Read::one(super::Credential::Entra(Arc::new(entra)), told))
 }
 
 /// What a token must be for: the hosts of Foundry ask for another than the older ones.

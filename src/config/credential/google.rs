@@ -29,7 +29,7 @@ pub(super) fn read(reading: &Reading<'_>, table: &Table<'_, '_>) -> Option<Read>
         Some(text) => file(reading, &at, &text)?,
         None => metadata(reading, &at)?,
     };
-    Some(Read { credential: super::Credential::Google(Arc::new(google)), secret: None, told })
+    Some(Read::one(super::Credential::Google(Arc::new(google)), told))
 }
 
 /// The file that the environment names, or that `gcloud` left.

@@ -200,18 +200,39 @@ pub enum GoogleSource {
     Metadata(Box<Site>),
 }
 
+/// One of a provider's keys.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// How requests are authorised by it.
+    pub credential: Credential,
+    /// Its text where it is always the same, to be removed from whatever the upstream echoes.
+    pub secret: Option<Secret>,
+}
+
+impl Key {
+    /// No key.
+    pub(super) const NONE: Self = Self { credential: Credential::None, secret: None };
+}
+
+/// The most keys of one provider.
+const KEYS_MAX: usize = 100;
+
 /// What a provider's table says of its credential.
 pub(super) struct Read {
-    pub(super) credential: Credential,
-    /// The text of a static key.
-    pub(super) secret: Option<Secret>,
+    /// None where requests go out without.
+    pub(super) keys: Vec<Key>,
     /// What else the table says, as it may be shown.
     pub(super) told: Vec<(&'static str, String)>,
 }
 
 impl Read {
     fn none() -> Self {
-        Self { credential: Credential::None, secret: None, told: Vec::new() }
+        Self { keys: Vec::new(), told: Vec::new() }
+    }
+
+    /// A credential that is not the same each time.
+    fn one(credential: Credential, told: Vec<(&'static str, String)>) -> Self {
+        Self { keys: vec![Key { credential, secret: None }], told }
     }
 }
 
@@ -244,22 +265,32 @@ pub(super) fn read(reading: &Reading<'_>, table: &Table<'_, '_>, kind: &Kind, si
 const CREDENTIAL_KEYS: &[&str] =
     &["tenant_id", "client_id", "client_secret", "credentials_file", "access_key_id", "profile", "role_arn", "web_identity_token_file"];
 
-/// The credential that `api_key` is.
+/// The credential that `api_key` is, or those that it lists.
 pub(super) fn static_key(reading: &Reading<'_>, table: &Table<'_, '_>, kind: &Kind) -> Read {
-    key_text(reading, table, kind).and_then(|text| key_header(reading, &text, kind.auth)).unwrap_or_else(Read::none)
-}
-
-fn key_text(reading: &Reading<'_>, table: &Table<'_, '_>, kind: &Kind) -> Option<Text> {
-    let text = table.name("api_key")?;
-    let variable = kind.key_variables.iter().find(|name| text.value == **name).or(kind.key_variables.first()).unwrap_or(&"NAME");
-    if !text.outside && (text.value.starts_with('$') || kind.key_variables.contains(&text.value.as_str())) {
-        reading.fault(&text.at, format!("names a variable as a shell does (did you mean \"env:{variable}\"?)"));
-        return None;
+    let texts = table.one_or_more("api_key", KEYS_MAX).unwrap_or_default();
+    let mut known: Vec<&Text> = Vec::with_capacity(texts.len());
+    for text in &texts {
+        match known.iter().find(|earlier| earlier.value.trim() == text.value.trim()) {
+            Some(earlier) => reading.warn(&text.at, format!("is the same key as {}, and shares its limits (leave it out)", earlier.at.key)),
+            None => known.push(text),
+        }
     }
-    Some(text)
+    let sound = texts.iter().filter(|text| !names_a_variable(reading, text, kind));
+    let (headers, secrets): (Vec<_>, Vec<_>) = sound.filter_map(|text| key_header(reading, text, kind.auth)).unzip();
+    let keys = headers.into_iter().zip(Secret::together(secrets));
+    Read { keys: keys.map(|(credential, secret)| Key { credential, secret: Some(secret) }).collect(), told: Vec::new() }
 }
 
-fn key_header(reading: &Reading<'_>, text: &Text, auth: Auth) -> Option<Read> {
+fn names_a_variable(reading: &Reading<'_>, text: &Text, kind: &Kind) -> bool {
+    let variable = kind.key_variables.iter().find(|name| text.value == **name).or(kind.key_variables.first()).unwrap_or(&"NAME");
+    let named = !text.outside && (text.value.starts_with('$') || kind.key_variables.contains(&text.value.as_str()));
+    if named {
+        reading.fault(&text.at, format!("names a variable as a shell does (did you mean \"env:{variable}\"?)"));
+    }
+    named
+}
+
+fn key_header(reading: &Reading<'_>, text: &Text, auth: Auth) -> Option<(Credential, Secret)> {
     let secret = Secret::new(&text.value);
     let (name, value) = match auth {
         Auth::Header(name) if !travels_as_bearer(name, secret.reveal()) => (HeaderName::from_static(name), secret.reveal().to_owned()),
@@ -267,12 +298,13 @@ fn key_header(reading: &Reading<'_>, text: &Text, auth: Auth) -> Option<Read> {
     };
     let value = sensitive(&value).ok_or_else(|| "has characters that no header can carry (is there a line break inside?)".to_owned());
     let value = reading.accept(&text.at, value)?;
-    Some(Read { credential: Credential::Header(name, value), secret: Some(secret), told: Vec::new() })
+    Some((Credential::Header(name, value), secret))
 }
 
 /// A key that travels as a bearer token, though no key of the table holds it.
-fn static_header(reading: &Reading<'_>, at: &Spot, key: &str) -> Option<Read> {
-    key_header(reading, &Text { value: key.to_owned(), at: at.clone(), outside: true }, Auth::Bearer)
+fn static_header(reading: &Reading<'_>, at: &Spot, key: &str) -> Option<Key> {
+    let text = Text { value: key.to_owned(), at: at.clone(), outside: true };
+    key_header(reading, &text, Auth::Bearer).map(|(credential, secret)| Key { credential, secret: Some(secret) })
 }
 
 /// Tokens that are refused in the header of keys: Anthropic's of a subscription, and Entra's and Google's own.

@@ -20,7 +20,7 @@ fn only(text: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> Arc<P
 }
 
 fn label(provider: &Provider) -> &'static str {
-    provider.credential.label()
+    provider.key(0).credential.label()
 }
 
 #[test]
@@ -90,8 +90,61 @@ fn vertex_is_where_its_project_and_location_are() {
 }
 
 #[test]
+fn a_provider_may_have_several_keys() {
+    let keys = |provider: &Provider| -> Vec<String> {
+        let shown = |key: &Key| format!("{:?} {}", key.credential, key.secret.as_ref().unwrap().reveal());
+        provider.keys.iter().map(shown).collect()
+    };
+    let text = |keys: &str| format!("[providers.p]\nkind = \"anthropic\"\napi_key = {keys}\n");
+    let files = [("/k", "sk-file\n")];
+    let provider = only(&text("[\"sk-ant-1\", \"env:K\", \"file:/k\", \"sk-ant-oat-2\"]"), &[("K", "sk-env")], &files);
+    let wanted = [
+        "Header(\"x-api-key\", Sensitive) sk-ant-1",
+        "Header(\"x-api-key\", Sensitive) sk-env",
+        "Header(\"x-api-key\", Sensitive) sk-file",
+        "Header(\"authorization\", Sensitive) sk-ant-oat-2",
+    ];
+    assert_eq!(keys(&provider), wanted);
+    // Whichever is sent, none is shown; the longest goes first, since one may be the beginning of another.
+    let hidden: Vec<_> = provider.key(2).secret.as_ref().unwrap().hidden().collect();
+    assert_eq!(hidden, ["sk-ant-oat-2", "sk-ant-1", "sk-file", "sk-env"]);
+    // One alone is hidden alone, and a place that no key has is the first one's: a reload may have taken keys away.
+    let one = only(&text("[\"k-1\"]"), &[], &[]);
+    assert_eq!(one.key(7).secret.as_ref().unwrap().hidden().collect::<Vec<_>>(), ["k-1"]);
+    assert!(matches!(only("[providers.v]\nkind = \"vllm\"\n", &[], &[]).key(0).credential, Credential::None));
+
+    let loaded = within(&text("[\"a-key\", \"b-key\", \" a-key \"]"), &[], &[]).unwrap();
+    let warned: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warned,
+        ["conf/sidecar.toml:3:30: providers.p.api_key[2]: is the same key as providers.p.api_key[0], and shares its limits (leave it out)"]
+    );
+    let printed = render(&loaded.config);
+    assert!(printed.contains("api_key = [\"[redacted]\", \"[redacted]\", \"[redacted]\"]"), "{printed}");
+    assert!(!printed.contains("a-key"));
+
+    let at = "conf/sidecar.toml:3:";
+    let cases = [
+        ("[]", "11: providers.p.api_key: is empty (leave the key out, or give it a value)"),
+        ("7", "11: providers.p.api_key: expected a string or an array of strings, found a number"),
+        ("[\"k\", 7]", "17: providers.p.api_key[1]: expected a string, found a number"),
+        ("[\"k\", \" \"]", "17: providers.p.api_key[1]: is empty"),
+        (
+            "[\"k\", \"env:NONE\"]",
+            "17: providers.p.api_key[1]: the environment variable NONE is not set (set it, or write the value another way)",
+        ),
+        ("[\"$K\"]", "12: providers.p.api_key[0]: names a variable as a shell does (did you mean \"env:ANTHROPIC_API_KEY\"?)"),
+    ];
+    for (keys, fault) in cases {
+        assert_eq!(faults(&text(keys)), [format!("{at}{fault}")], "{keys}");
+    }
+    let many = format!("[{}]", (0..101).map(|n| format!("\"key-{n}\", ")).collect::<String>());
+    assert_eq!(faults(&text(&many)), [format!("{at}11: providers.p.api_key: has 101 values: at most 100")]);
+}
+
+#[test]
 fn bedrock_is_in_its_region_at_the_host_of_its_dialect() {
-    let aws = |provider: &Provider| match &provider.credential {
+    let aws = |provider: &Provider| match &provider.key(0).credential {
         Credential::Aws(aws) => (aws.region.clone(), aws.service),
         other => panic!("{other:?}"),
     };
@@ -149,7 +202,7 @@ fn bedrock_is_in_its_region_at_the_host_of_its_dialect() {
 #[test]
 fn awss_chain_is_walked_in_order() {
     let region = "[providers.b]\nkind = \"bedrock\"\nregion = \"us-east-1\"\n";
-    let fixed = |provider: &Provider| match &provider.credential {
+    let fixed = |provider: &Provider| match &provider.key(0).credential {
         Credential::Aws(aws) => match &aws.keys {
             AwsKeys::Fixed(key) => (key.id.clone(), key.session_token.as_ref().map(|token| token.reveal().to_owned())),
             other => panic!("{other:?}"),
@@ -182,7 +235,7 @@ fn awss_chain_is_walked_in_order() {
     assert_eq!(label(&only(region, &all[4..], &files)), "AWS keys by a web identity");
     assert_eq!(fixed(&only(region, &all[6..], &files)), ("FILEID".into(), None));
     let container = only(region, &all[7..], &files);
-    let Credential::Aws(aws) = &container.credential else { panic!() };
+    let Credential::Aws(aws) = &container.key(0).credential else { panic!() };
     let AwsKeys::Container { site, authorization } = &aws.keys else { panic!() };
     assert_eq!(
         (site.origin.to_string().as_str(), site.path_prefix.as_str(), authorization.is_none()),
@@ -193,7 +246,7 @@ fn awss_chain_is_walked_in_order() {
     // Watched, so that a rotated token comes with a reload; its content makes it no other credential.
     let loaded = within(region, &all[4..], &files).unwrap();
     assert!(loaded.config.watched.contains(&PathBuf::from("/token")));
-    let id = |files: &[(&str, &str)]| match &only(region, &all[4..], files).credential {
+    let id = |files: &[(&str, &str)]| match &only(region, &all[4..], files).key(0).credential {
         Credential::Aws(aws) => aws.id,
         _ => panic!(),
     };
@@ -250,7 +303,7 @@ fn the_credential_that_openais_sdk_would_take_is_taken() {
         match within(&keys, &variables, &files) {
             Err(rejected) => assert_eq!(expected["error"], "bedrock_conflicting_auth", "{}: {rejected}", case["id"]),
             Ok(loaded) => {
-                let label = loaded.config.policy.providers[0].credential.label();
+                let label = loaded.config.policy.providers[0].key(0).credential.label();
                 let mode = if label == "a key" { "bearer" } else { "sigv4" };
                 assert_eq!(expected["auth_mode"], mode, "{}: {label}", case["id"]);
             }
@@ -261,7 +314,7 @@ fn the_credential_that_openais_sdk_would_take_is_taken() {
 #[test]
 fn entras_grants_are_found() {
     let azure = "[providers.a]\nkind = \"azure\"\nbase_url = \"https://r.openai.azure.com\"\n";
-    let entra = |provider: &Provider| match &provider.credential {
+    let entra = |provider: &Provider| match &provider.key(0).credential {
         Credential::Entra(entra) => Arc::clone(entra),
         other => panic!("{other:?}"),
     };
@@ -321,12 +374,12 @@ fn googles_files_are_read_by_their_type() {
     assert!(!format!("{provider:?}").contains("secret-key"));
     let provider = only(vertex, &[("GOOGLE_APPLICATION_CREDENTIALS", "/adc.json")], &files);
     assert_eq!(label(&provider), "a Google token of a user");
-    let Credential::Google(google) = &provider.credential else { panic!() };
+    let Credential::Google(google) = &provider.key(0).credential else { panic!() };
     assert_eq!(google.quota_project.as_ref().unwrap(), "q-1");
     assert_eq!(label(&only(vertex, &[("CLOUDSDK_CONFIG", "/gcloud")], &files)), "a Google token of a user");
     assert_eq!(label(&only(vertex, &[("HOME", "/nowhere")], &files)), "a Google token of the metadata server");
     let provider = only(&named("outside.json"), &[], &files);
-    let Credential::Google(google) = &provider.credential else { panic!() };
+    let Credential::Google(google) = &provider.key(0).credential else { panic!() };
     let GoogleSource::External { subject_token, impersonation, .. } = &google.source else { panic!() };
     assert_eq!((subject_token.reveal(), impersonation.is_some()), ("subject-1", true));
 
@@ -419,9 +472,9 @@ fn tokens_given_as_keys_travel_as_bearers() {
     ];
     for (kind, more, key, name, value) in cases {
         let provider = only(&format!("[providers.p]\nkind = {kind:?}\napi_key = {key:?}\n{more}\n"), &[], &[]);
-        let Credential::Header(found, header) = &provider.credential else { panic!("{kind}: no header") };
+        let Credential::Header(found, header) = &provider.key(0).credential else { panic!("{kind}: no header") };
         assert_eq!((found.as_str(), header.to_str().unwrap(), header.is_sensitive()), (name, value, true));
-        assert_eq!(provider.secret.as_ref().unwrap().reveal(), key);
+        assert_eq!(provider.key(0).secret.as_ref().unwrap().reveal(), key);
     }
 }
 

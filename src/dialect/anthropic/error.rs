@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use crate::base::json::{self, Raw};
 use crate::base::rng::ExchangeId;
-use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::base::{Fault, FaultKind, Origin};
 
 /// How much of an answer that is not JSON is kept as its message: enough for an operator, bounded for everybody else.
 const MESSAGE_BYTES_MAX: usize = 2048;
@@ -126,27 +126,27 @@ fn plain_message(body: &[u8]) -> Cow<'static, str> {
 
 /// Status first, then the type, then the phrase; never digits in a text, which may echo a prompt.
 fn classify(status: u16, told: &Told<'_>) -> Fault {
-    let (kind, origin, retry) = match status {
-        400 | 402 | 403 | 413 | 422 | 429 if is_money(told) => (FaultKind::BudgetExhausted, Origin::Upstream, Retry::OtherTarget),
+    let (kind, origin) = match status {
+        400 | 402 | 403 | 413 | 422 | 429 if is_money(told) => (FaultKind::BudgetExhausted, Origin::Upstream),
         // Another target may have a larger window.
-        400 | 413 | 422 if is_too_long(told) => (FaultKind::ContextTooLong, Origin::Downstream, Retry::OtherTarget),
-        400 if told.message.contains("blocked by content filtering policy") => (FaultKind::Blocked, Origin::Downstream, Retry::Never),
-        400 | 422 => (FaultKind::BadRequest, Origin::Downstream, Retry::Never),
-        401 => (FaultKind::Unauthenticated, Origin::Upstream, Retry::OtherTarget),
-        402 => (FaultKind::BudgetExhausted, Origin::Upstream, Retry::OtherTarget),
-        403 => (FaultKind::Forbidden, Origin::Upstream, Retry::OtherTarget),
-        404 if told.message.contains("model") => (FaultKind::ModelNotFound, Origin::Upstream, Retry::OtherTarget),
-        404 => (FaultKind::NotFound, Origin::Upstream, Retry::OtherTarget),
-        408 | 504 | 522 | 524 => (FaultKind::Timeout, Origin::Upstream, Retry::OtherTarget),
-        413 => (FaultKind::TooLarge, Origin::Downstream, Retry::Never),
-        429 => (FaultKind::RateLimited, Origin::Upstream, Retry::OtherTarget),
-        503 | 529 => (FaultKind::Overloaded, Origin::Upstream, Retry::OtherTarget),
-        500.. if told.kind == "overloaded_error" => (FaultKind::Overloaded, Origin::Upstream, Retry::OtherTarget),
-        500.. if told.kind == "timeout_error" => (FaultKind::Timeout, Origin::Upstream, Retry::OtherTarget),
-        405 | 409 | 424 | 425 | 500.. | ..400 => (FaultKind::UpstreamFailed, Origin::Upstream, Retry::OtherTarget),
-        _ => (FaultKind::BadRequest, Origin::Downstream, Retry::Never),
+        400 | 413 | 422 if is_too_long(told) => (FaultKind::ContextTooLong, Origin::Downstream),
+        400 if told.message.contains("blocked by content filtering policy") => (FaultKind::Blocked, Origin::Downstream),
+        400 | 422 => (FaultKind::BadRequest, Origin::Downstream),
+        401 => (FaultKind::Unauthenticated, Origin::Upstream),
+        402 => (FaultKind::BudgetExhausted, Origin::Upstream),
+        403 => (FaultKind::Forbidden, Origin::Upstream),
+        404 if told.message.contains("model") => (FaultKind::ModelNotFound, Origin::Upstream),
+        404 => (FaultKind::NotFound, Origin::Upstream),
+        408 | 504 | 522 | 524 => (FaultKind::Timeout, Origin::Upstream),
+        413 => (FaultKind::TooLarge, Origin::Downstream),
+        429 => (FaultKind::RateLimited, Origin::Upstream),
+        503 | 529 => (FaultKind::Overloaded, Origin::Upstream),
+        500.. if told.kind == "overloaded_error" => (FaultKind::Overloaded, Origin::Upstream),
+        500.. if told.kind == "timeout_error" => (FaultKind::Timeout, Origin::Upstream),
+        405 | 409 | 424 | 425 | 500.. | ..400 => (FaultKind::UpstreamFailed, Origin::Upstream),
+        _ => (FaultKind::BadRequest, Origin::Downstream),
     };
-    let mut fault = Fault::new(kind, origin, told.message.to_string()).retry(retry).status(status);
+    let mut fault = Fault::new(kind, origin, told.message.to_string()).status(status);
     fault.code = told.code.as_ref().map(|code| Cow::Owned(code.to_string()));
     fault.param = told.param.as_ref().map(|param| Cow::Owned(param.to_string()));
     fault

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, StatusCode};
 
 use crate::base::json::{self, Raw};
-use crate::base::{Fault, FaultKind, Origin, Retry, eventstream};
+use crate::base::{Fault, FaultKind, Origin, eventstream};
 
 /// How much of a text is kept as a message: enough for an operator, bounded for everybody else.
 const MESSAGE_BYTES_MAX: usize = 2048;
@@ -141,8 +141,8 @@ fn status_of(kind: &str) -> u16 {
 /// By the type where it says more than the status, then by the status, then by the phrase; never by digits in a text,
 /// which may echo a prompt.
 fn classify(status: u16, kind: &str, original: Option<u64>, message: String) -> Fault {
-    let upstream = |kind| (kind, Origin::Upstream, Retry::OtherTarget);
-    let (kind, origin, retry) = match (kind, status) {
+    let upstream = |kind| (kind, Origin::Upstream);
+    let (kind, origin) = match (kind, status) {
         ("ThrottlingException" | "TooManyRequestsException" | "ModelNotReadyException" | "ServiceQuotaExceededException", _) => {
             upstream(FaultKind::RateLimited)
         }
@@ -169,9 +169,9 @@ fn classify(status: u16, kind: &str, original: Option<u64>, message: String) -> 
             _ => FaultKind::UpstreamFailed,
         }),
         // Another target may have a larger window, or know the model.
-        (_, 400 | 413 | 422) if is_too_long(&message) => (FaultKind::ContextTooLong, Origin::Downstream, Retry::OtherTarget),
+        (_, 400 | 413 | 422) if is_too_long(&message) => (FaultKind::ContextTooLong, Origin::Downstream),
         (_, 400) if is_no_model(&message) => upstream(FaultKind::ModelNotFound),
-        (_, 413) => (FaultKind::TooLarge, Origin::Downstream, Retry::Never),
+        (_, 413) => (FaultKind::TooLarge, Origin::Downstream),
         (_, 401) => upstream(FaultKind::Unauthenticated),
         (_, 402) => upstream(FaultKind::BudgetExhausted),
         (_, 403) => upstream(FaultKind::Forbidden),
@@ -180,9 +180,9 @@ fn classify(status: u16, kind: &str, original: Option<u64>, message: String) -> 
         (_, 429) => upstream(FaultKind::RateLimited),
         (_, 503 | 529) => upstream(FaultKind::Overloaded),
         (_, 405 | 409 | 424 | 425 | 500.. | ..400) => upstream(FaultKind::UpstreamFailed),
-        _ => (FaultKind::BadRequest, Origin::Downstream, Retry::Never),
+        _ => (FaultKind::BadRequest, Origin::Downstream),
     };
-    Fault::new(kind, origin, message).retry(retry)
+    Fault::new(kind, origin, message)
 }
 
 fn is_too_long(message: &str) -> bool {

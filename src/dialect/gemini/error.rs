@@ -7,12 +7,11 @@ use http::StatusCode;
 
 use crate::base::framing::Framing;
 use crate::base::json::{self, Array, Object, Raw};
-use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::base::{Fault, FaultKind, Origin};
+use crate::dialect::wait;
 
 /// How much of an answer that is not JSON is kept as its message: enough for an operator, bounded for everybody else.
 const MESSAGE_BYTES_MAX: usize = 2048;
-/// Longer waits than this are not believed.
-const WAIT_SECONDS_MAX: f64 = 86_400.0;
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// The status and Google's word for a kind of fault.
@@ -163,11 +162,12 @@ impl<'a> Told<'a> {
         if told.message.trim().is_empty() {
             told.message = plain_message(Some(error), error.get().as_bytes());
         }
+        told.wait = wait::in_text(&told.message);
         for detail in details.into_iter().flat_map(Raw::elements) {
             for (name, value) in detail.members() {
                 match &*name {
                     "reason" => told.reason = told.reason.take().or(value.string()),
-                    "retryDelay" => told.wait = value.string().and_then(|wait| duration(&wait)),
+                    "retryDelay" => told.wait = value.string().and_then(|spelled| wait::span(&spelled)),
                     "violations" => {
                         let day = |v: Raw<'_>| v.member("quotaId").and_then(Raw::string).is_some_and(|id| id.contains("PerDay"));
                         told.daily |= value.elements().any(day);
@@ -191,12 +191,6 @@ impl<'a> Told<'a> {
     }
 }
 
-/// A protobuf duration: seconds, with a fraction or without (`34.4s`).
-fn duration(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.strip_suffix('s')?.parse().ok()?;
-    (0.0..=WAIT_SECONDS_MAX).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
-}
-
 fn plain_message(parsed: Option<Raw<'_>>, body: &[u8]) -> Cow<'static, str> {
     let named = parsed
         .filter(|raw| raw.is_object())
@@ -215,15 +209,15 @@ fn plain_message(parsed: Option<Raw<'_>>, body: &[u8]) -> Cow<'static, str> {
 /// Status first, then the machine-readable reason, then the phrase; never digits in a text, which may echo a prompt.
 fn classify(status: u16, told: Told<'_>) -> Fault {
     const KEY: [&str; 3] = ["API_KEY_INVALID", "API_KEY_EXPIRED", "ACCESS_TOKEN_EXPIRED"];
-    let elsewhere = |kind| (kind, Origin::Upstream, Retry::OtherTarget);
-    let (kind, origin, retry) = match status {
+    let elsewhere = |kind| (kind, Origin::Upstream);
+    let (kind, origin) = match status {
         400 if told.reason_is(&KEY) || told.says(&["API key not valid", "API key expired", "API Key not found"]) => {
             elsewhere(FaultKind::Unauthenticated)
         }
         400 if told.says(&["User location is not supported"]) => elsewhere(FaultKind::Forbidden),
         // Another target may have a larger window.
-        400 | 413 if is_too_long(&told) => (FaultKind::ContextTooLong, Origin::Downstream, Retry::OtherTarget),
-        400 | 422 => (FaultKind::BadRequest, Origin::Downstream, Retry::Never),
+        400 | 413 if is_too_long(&told) => (FaultKind::ContextTooLong, Origin::Downstream),
+        400 | 422 => (FaultKind::BadRequest, Origin::Downstream),
         401 => elsewhere(FaultKind::Unauthenticated),
         402 => elsewhere(FaultKind::BudgetExhausted),
         403 if told.reason_is(&["BILLING_DISABLED"]) => elsewhere(FaultKind::BudgetExhausted),
@@ -232,16 +226,16 @@ fn classify(status: u16, told: Told<'_>) -> Fault {
         404 if told.says(&["model", "Model"]) => elsewhere(FaultKind::ModelNotFound),
         404 => elsewhere(FaultKind::NotFound),
         408 | 504 | 522 | 524 => elsewhere(FaultKind::Timeout),
-        413 => (FaultKind::TooLarge, Origin::Downstream, Retry::Never),
+        413 => (FaultKind::TooLarge, Origin::Downstream),
         429 if told.daily => elsewhere(FaultKind::BudgetExhausted),
         429 => elsewhere(FaultKind::RateLimited),
         500.. if told.word.as_deref() == Some("DEADLINE_EXCEEDED") => elsewhere(FaultKind::Timeout),
         503 | 529 => elsewhere(FaultKind::Overloaded),
         405 | 409 | 424 | 425 | 499.. | ..400 => elsewhere(FaultKind::UpstreamFailed),
-        _ => (FaultKind::BadRequest, Origin::Downstream, Retry::Never),
+        _ => (FaultKind::BadRequest, Origin::Downstream),
     };
     let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-    let mut fault = Fault::new(kind, origin, own(told.message)).retry(retry).after(told.wait);
+    let mut fault = Fault::new(kind, origin, own(told.message)).after(told.wait);
     fault.code = told.reason.or(told.word).map(own);
     fault.param = told.field.filter(|field| !field.is_empty()).map(own);
     fault

@@ -4,7 +4,8 @@ use http::StatusCode;
 
 use super::read::{told, words};
 use crate::base::json::{Object, Raw, object, unescape};
-use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::base::{Fault, FaultKind, Origin};
+use crate::dialect::wait;
 
 /// How much of a vendor's text is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 2048;
@@ -108,6 +109,8 @@ struct Told {
     kind: String,
     code: String,
     param: String,
+    /// Whether OpenRouter's moderation took offence at the prompt.
+    flagged: bool,
     /// What a host in between says of the one behind it.
     behind: String,
 }
@@ -127,6 +130,7 @@ impl Told {
             kind: word(told(error, "type")),
             code: word(told(error, "code")),
             param: word(told(error, "param")),
+            flagged: metadata.is_some_and(|m| told(m, "flagged_input").is_some()),
             behind: metadata.and_then(|m| told(m, "raw")).map(plain).unwrap_or_default(),
         }
     }
@@ -155,12 +159,14 @@ impl Told {
     }
 
     fn fault(self, status: StatusCode) -> Fault {
-        let (kind, origin, retry) = self.classify(status.as_u16());
+        let (kind, origin) = self.classify(status.as_u16());
+        // The only place where some hosts say it.
+        let after = matches!(kind, FaultKind::RateLimited | FaultKind::Overloaded).then(|| wait::in_text(&self.message)).flatten();
         let text = match self.message.is_empty() {
             true => format!("The provider answered {status} and did not say why."),
             false => self.message,
         };
-        let mut fault = Fault::new(kind, origin, text).retry(retry);
+        let mut fault = Fault::new(kind, origin, text).after(after);
         // A code that only repeats a status says nothing.
         if !self.code.is_empty() && !self.code.parse().is_ok_and(|code: u16| (100..600).contains(&code)) {
             fault = fault.code(self.code);
@@ -176,21 +182,22 @@ impl Told {
 
     /// Status first, then the structured code, then a phrase, and phrases only where the status leaves room: an echoed
     /// prompt may hold any words.
-    fn classify(&self, status: u16) -> (FaultKind, Origin, Retry) {
+    fn classify(&self, status: u16) -> (FaultKind, Origin) {
         use FaultKind as K;
-        let upstream = |kind| (kind, Origin::Upstream, Retry::OtherTarget);
-        let caller = |kind| (kind, Origin::Downstream, Retry::Never);
+        let upstream = |kind| (kind, Origin::Upstream);
+        let caller = |kind| (kind, Origin::Downstream);
         let is = |word: &str| self.code == word || self.kind == word;
         match status {
             401 => upstream(K::Unauthenticated),
             402 => upstream(K::BudgetExhausted),
-            403 if is("content_policy_violation") || is("content_filter") => caller(K::Blocked),
+            403 if self.flagged || is("content_policy_violation") || is("content_filter") => caller(K::Blocked),
             403 => upstream(K::Forbidden),
             404 => upstream(K::ModelNotFound),
             408 | 504 | 524 => upstream(K::Timeout),
             429 if is("insufficient_quota") || is("billing_hard_limit_reached") => upstream(K::BudgetExhausted),
+            // One request alone is over the tokens of a minute: it fits at no time, and says nothing of the key.
+            413 | 429 if is("rate_limit_exceeded") && self.says(&["request too large for"]) => caller(K::TooLarge),
             429 => upstream(K::RateLimited),
-            // Groq says so where one request alone is over the tokens of a minute.
             413 if is("rate_limit_exceeded") => upstream(K::RateLimited),
             400 | 413 | 422 if is("context_length_exceeded") || self.says(&CONTEXT_PHRASES) => caller(K::ContextTooLong),
             413 => caller(K::TooLarge),
@@ -198,7 +205,7 @@ impl Told {
             400 if is("model_not_found") || is("DeploymentNotFound") => upstream(K::ModelNotFound),
             400 if is("insufficient_quota") => upstream(K::BudgetExhausted),
             400 if is("invalid_api_key") || is("API_KEY_INVALID") => upstream(K::Unauthenticated),
-            405 | 409 | 424 => upstream(K::UpstreamFailed),
+            405 | 409 | 424 | 425 => upstream(K::UpstreamFailed),
             498 | 503 | 529 => upstream(K::Overloaded),
             400..=499 => caller(K::BadRequest),
             500..=599 => upstream(K::UpstreamFailed),

@@ -18,7 +18,7 @@ use super::upload::Upload;
 use super::usage::UsageFinder;
 use super::ways::Way;
 use crate::base::json::Raw;
-use crate::base::{Fault, FaultKind, Retry, Secret};
+use crate::base::{Fault, FaultKind, Secret};
 use crate::config::{Place, Provider, Site};
 use crate::dialect::Losses;
 use crate::ir::{Dialect, Usage};
@@ -42,8 +42,6 @@ pub(super) struct Ask {
     pub idle: Duration,
     /// The other bounds of time.
     pub limits: Limits,
-    /// Whether a failure of the provider's may be followed by another try.
-    pub repeatable: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,7 +90,7 @@ impl Ask {
             Kind::OtherText | Kind::Other => (None, false),
         };
         if let Some(bytes) = first.as_ref().filter(|_| whole) {
-            Raw::parse(bytes).map_err(|error| self.unsound(way, &format!("a body that is not JSON: {error}")))?;
+            Raw::parse(bytes).map_err(|error| unlike(&way.provider, &format!("a body that is not JSON: {error}")))?;
             if let Some(finder) = &mut finder {
                 finder.read(bytes, &mut |told| record.usage.merge(&told));
             }
@@ -124,12 +122,7 @@ impl Ask {
             Ok(body) => body,
             Err(fault) => return fault.into(),
         };
-        let mut refusal = answer::refusal(self.dialect, self.dialect, status, headers, body, secret);
-        // What the provider may have done must not be done twice; what it refused to begin may.
-        if !self.repeatable && status != StatusCode::TOO_MANY_REQUESTS {
-            refusal.fault.retry = Retry::Never;
-        }
-        refusal
+        answer::refusal(self.dialect, self.dialect, status, headers, body, secret)
     }
 
     /// The beginning of a body, in whose first character its kind shows; all of a JSON object that was asked to be made,
@@ -146,7 +139,7 @@ impl Ask {
                 (_, None) => true,
             };
             if !sound {
-                return Err(self.unsound(way, "a body that is not what its content type says"));
+                return Err(unlike(&way.provider, "a body that is not what its content type says"));
             }
             let wait = kind == Kind::Json && self.method == Method::POST && first.is_none_or(|byte| byte == b'{');
             if !wait || begun.len() > WHOLE_BYTES_MAX || !hold.set(begun.len()) {
@@ -169,23 +162,15 @@ impl Ask {
                     }
                 }
                 Ok(Some(Err(error))) => {
-                    return Err(self.never_twice(Fault::upstream(FaultKind::Truncated, "The provider's answer broke off.").cause(error)));
+                    return Err(Fault::upstream(FaultKind::Truncated, "The provider's answer broke off.").cause(error));
                 }
                 Err(_) => {
                     let text = format!("{} gave no content in time.", way.names.label);
-                    return Err(self.never_twice(Fault::upstream(FaultKind::Timeout, text)));
+                    return Err(Fault::upstream(FaultKind::Timeout, text));
                 }
             }
         }
         Ok(None)
-    }
-
-    fn unsound(&self, way: &Way, what: &str) -> Fault {
-        self.never_twice(unlike(&way.provider, what))
-    }
-
-    fn never_twice(&self, fault: Fault) -> Fault {
-        if self.repeatable { fault } else { fault.retry(Retry::Never) }
     }
 
     /// The provider's headers as they may reach the app.

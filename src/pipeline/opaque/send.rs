@@ -13,7 +13,7 @@ use super::upload::Upload;
 use super::ways::Way;
 use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
-use crate::base::{Fault, FaultKind, Retry};
+use crate::base::{Fault, FaultKind};
 use crate::config::{Credential, Provider, Site};
 use crate::dialect::codec;
 use crate::upstream::{AnswerBody, Switched, Upstream};
@@ -26,8 +26,6 @@ pub(super) struct Outgoing {
     pub headers: HeaderMap,
     /// The client's query, without credentials.
     pub query: Option<String>,
-    /// Whether the failure of one try may be followed by another, though the provider may have seen it.
-    pub repeatable: bool,
 }
 
 impl Outgoing {
@@ -92,7 +90,7 @@ fn add_headers(headers: &mut HeaderMap, provider: &Provider) {
 
 /// Whether a request's signature is over its body, so that no body may stream that has not been read before.
 pub(super) fn signs_bodies(provider: &Provider) -> bool {
-    matches!(provider.credential, Credential::Aws(_))
+    matches!(provider.key(0).credential, Credential::Aws(_))
 }
 
 /// How long to wait for what.
@@ -126,7 +124,7 @@ impl Outgoing {
                 Ok(sent) => break sent,
                 Err(_) => match upload.map(|upload| limits.due(upload.moved())) {
                     Some(later) if later > due => due = later,
-                    _ => return Err(self.late(way)),
+                    _ => return Err(Self::late(way)),
                 },
             }
         };
@@ -134,8 +132,7 @@ impl Outgoing {
             if let Some(fault) = upload.and_then(Upload::fault) {
                 return fault;
             }
-            let fault = not_sent(&error, &way.provider);
-            if error.sent && !self.repeatable { fault.retry(Retry::Never) } else { fault }
+            not_sent(&error, &way.provider)
         })
     }
 
@@ -147,13 +144,12 @@ impl Outgoing {
         let switching = upstream.switch(way.site()?, limits.connect, request);
         match tokio::time::timeout_at(limits.due(clock::now()), switching).await {
             Ok(switched) => switched.map_err(|error| not_sent(&error, &way.provider)),
-            Err(_) => Err(self.late(way)),
+            Err(_) => Err(Self::late(way)),
         }
     }
 
-    fn late(&self, way: &Way) -> Fault {
-        let fault = Fault::upstream(FaultKind::Timeout, format!("{} gave no answer in time.", way.names.label));
-        if self.repeatable { fault } else { fault.retry(Retry::Never) }
+    fn late(way: &Way) -> Fault {
+        Fault::upstream(FaultKind::Timeout, format!("{} gave no answer in time.", way.names.label))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::snapshot::{Route, RouteTarget, Snapshot};
 use super::asked::Asked;
-use crate::base::{Fault, FaultKind, Retry};
+use crate::base::{Fault, FaultKind};
 use crate::config::{Place, Provider, RetryPolicy, Site, Target, Timeouts};
 use crate::ir::Dialect;
 use crate::telemetry::Meters;
@@ -93,7 +93,7 @@ impl Way {
             Place::Http(site) => Ok(site),
             Place::Echo => {
                 let text = format!("The embedded provider {} answers only what is asked by a model's name.", self.provider.name);
-                Err(Fault::caller(FaultKind::NotFound, text).retry(Retry::OtherTarget))
+                Err(Fault::caller(FaultKind::NotFound, text))
             }
         }
     }

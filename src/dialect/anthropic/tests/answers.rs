@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::Anthropic;
 use super::{json as parse, reply};
 use crate::base::json::Raw;
-use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::base::{Fault, FaultKind, Origin};
 use crate::dialect::{Codec, Notes};
 use crate::ir::{Answer, Dialect, Extension, Finish, FinishReason, Part, Text, Usage};
 
@@ -133,7 +133,7 @@ fn writes_what_a_typed_client_needs() {
 fn what_is_no_answer_is_a_fault() {
     for body in ["", "<html>", "[]", "{}", r#"{"content":"x"}"#, r#"{"content":[1]}"#, r#"{"content":[{"type":"text"}]}"#] {
         let fault = Anthropic.decode_answer(body.as_bytes()).unwrap_err();
-        assert_eq!((fault.kind, fault.retry), (FaultKind::UpstreamProtocol, Retry::OtherTarget), "{body}");
+        assert_eq!(fault.kind, FaultKind::UpstreamProtocol, "{body}");
     }
     let fault = Anthropic.decode_answer(br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#).unwrap_err();
     assert_eq!((fault.kind, fault.status, &*fault.client_text), (FaultKind::Overloaded, None, "Overloaded"));
@@ -146,43 +146,31 @@ fn what_is_no_answer_is_a_fault() {
 fn reads_every_error() {
     let own = |kind: &str, message: &str| json!({"type": "error", "error": {"type": kind, "message": message}}).to_string();
     let cases = [
-        (400, own("invalid_request_error", "max_tokens: bad"), FaultKind::BadRequest, Retry::Never, "max_tokens: bad"),
-        (
-            400,
-            own("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
-            FaultKind::ContextTooLong,
-            Retry::OtherTarget,
-            "prompt is too long",
-        ),
-        (
-            400,
-            own("invalid_request_error", "Your credit balance is too low to access"),
-            FaultKind::BudgetExhausted,
-            Retry::OtherTarget,
-            "credit",
-        ),
-        (400, own("invalid_request_error", "Output blocked by content filtering policy"), FaultKind::Blocked, Retry::Never, "blocked"),
-        (401, own("authentication_error", "invalid x-api-key"), FaultKind::Unauthenticated, Retry::OtherTarget, "invalid"),
-        (402, own("billing_error", "pay"), FaultKind::BudgetExhausted, Retry::OtherTarget, "pay"),
-        (403, own("permission_error", "no"), FaultKind::Forbidden, Retry::OtherTarget, "no"),
-        (404, own("not_found_error", "model: claude-z"), FaultKind::ModelNotFound, Retry::OtherTarget, "claude-z"),
-        (404, String::new(), FaultKind::NotFound, Retry::OtherTarget, "no reason"),
-        (408, String::new(), FaultKind::Timeout, Retry::OtherTarget, ""),
-        (409, "{}".to_owned(), FaultKind::UpstreamFailed, Retry::OtherTarget, "{}"),
-        (413, own("request_too_large", "big"), FaultKind::TooLarge, Retry::Never, "big"),
-        (422, r#"{"detail":"odd"}"#.to_owned(), FaultKind::BadRequest, Retry::Never, "odd"),
-        (429, own("rate_limit_error", "slow"), FaultKind::RateLimited, Retry::OtherTarget, "slow"),
-        (429, r#"{"error":{"message":"m","code":"insufficient_quota"}}"#.to_owned(), FaultKind::BudgetExhausted, Retry::OtherTarget, "m"),
-        (500, own("api_error", "oops 429"), FaultKind::UpstreamFailed, Retry::OtherTarget, "oops"),
-        (500, own("overloaded_error", "busy"), FaultKind::Overloaded, Retry::OtherTarget, "busy"),
-        (502, "<html>bad gateway</html>".to_owned(), FaultKind::UpstreamFailed, Retry::OtherTarget, "bad gateway"),
-        (503, r#"{"error":"no room"}"#.to_owned(), FaultKind::Overloaded, Retry::OtherTarget, "no room"),
-        (504, r#"{"message":"late"}"#.to_owned(), FaultKind::Timeout, Retry::OtherTarget, "late"),
-        (529, own("overloaded_error", "Overloaded"), FaultKind::Overloaded, Retry::OtherTarget, "Overloaded"),
+        (400, own("invalid_request_error", "max_tokens: bad"), FaultKind::BadRequest, "max_tokens: bad"),
+        (400, own("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), FaultKind::ContextTooLong, "prompt is too long"),
+        (400, own("invalid_request_error", "Your credit balance is too low to access"), FaultKind::BudgetExhausted, "credit"),
+        (400, own("invalid_request_error", "Output blocked by content filtering policy"), FaultKind::Blocked, "blocked"),
+        (401, own("authentication_error", "invalid x-api-key"), FaultKind::Unauthenticated, "invalid"),
+        (402, own("billing_error", "pay"), FaultKind::BudgetExhausted, "pay"),
+        (403, own("permission_error", "no"), FaultKind::Forbidden, "no"),
+        (404, own("not_found_error", "model: claude-z"), FaultKind::ModelNotFound, "claude-z"),
+        (404, String::new(), FaultKind::NotFound, "no reason"),
+        (408, String::new(), FaultKind::Timeout, ""),
+        (409, "{}".to_owned(), FaultKind::UpstreamFailed, "{}"),
+        (413, own("request_too_large", "big"), FaultKind::TooLarge, "big"),
+        (422, r#"{"detail":"odd"}"#.to_owned(), FaultKind::BadRequest, "odd"),
+        (429, own("rate_limit_error", "slow"), FaultKind::RateLimited, "slow"),
+        (429, r#"{"error":{"message":"m","code":"insufficient_quota"}}"#.to_owned(), FaultKind::BudgetExhausted, "m"),
+        (500, own("api_error", "oops 429"), FaultKind::UpstreamFailed, "oops"),
+        (500, own("overloaded_error", "busy"), FaultKind::Overloaded, "busy"),
+        (502, "<html>bad gateway</html>".to_owned(), FaultKind::UpstreamFailed, "bad gateway"),
+        (503, r#"{"error":"no room"}"#.to_owned(), FaultKind::Overloaded, "no room"),
+        (504, r#"{"message":"late"}"#.to_owned(), FaultKind::Timeout, "late"),
+        (529, own("overloaded_error", "Overloaded"), FaultKind::Overloaded, "Overloaded"),
     ];
-    for (status, body, kind, retry, text) in cases {
+    for (status, body, kind, text) in cases {
         let fault = Anthropic.decode_error(StatusCode::from_u16(status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
-        assert_eq!((fault.kind, fault.retry, fault.status), (kind, retry, Some(status)), "{status} {body}");
+        assert_eq!((fault.kind, fault.status), (kind, Some(status)), "{status} {body}");
         assert!(fault.client_text.contains(text), "{status} {body}: {}", fault.client_text);
     }
     let long = Anthropic.decode_error(StatusCode::BAD_GATEWAY, &http::HeaderMap::new(), &[b'x'; 9999]);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::Gemini;
 use super::{json as parse, reply};
 use crate::base::framing::Framing;
-use crate::base::{Fault, FaultKind, Origin, Retry};
+use crate::base::{Fault, FaultKind, Origin};
 use crate::dialect::Codec;
 
 fn own(status: u16, word: &str, message: &str, details: Value) -> String {
@@ -21,52 +21,36 @@ fn reads_every_error() {
     let none = || json!([]);
     let daily = json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
     let cases = [
-        (400, own(400, "INVALID_ARGUMENT", "bad 429", none()), FaultKind::BadRequest, Retry::Never),
-        (400, own(400, "FAILED_PRECONDITION", "not so", none()), FaultKind::BadRequest, Retry::Never),
-        (400, own(400, "INVALID_ARGUMENT", "no", reason("API_KEY_INVALID")), FaultKind::Unauthenticated, Retry::OtherTarget),
-        (
-            400,
-            own(400, "INVALID_ARGUMENT", "API key expired. Please renew the API key.", none()),
-            FaultKind::Unauthenticated,
-            Retry::OtherTarget,
-        ),
-        (
-            400,
-            own(400, "FAILED_PRECONDITION", "User location is not supported for the API use.", none()),
-            FaultKind::Forbidden,
-            Retry::OtherTarget,
-        ),
+        (400, own(400, "INVALID_ARGUMENT", "bad 429", none()), FaultKind::BadRequest),
+        (400, own(400, "FAILED_PRECONDITION", "not so", none()), FaultKind::BadRequest),
+        (400, own(400, "INVALID_ARGUMENT", "no", reason("API_KEY_INVALID")), FaultKind::Unauthenticated),
+        (400, own(400, "INVALID_ARGUMENT", "API key expired. Please renew the API key.", none()), FaultKind::Unauthenticated),
+        (400, own(400, "FAILED_PRECONDITION", "User location is not supported for the API use.", none()), FaultKind::Forbidden),
         (
             400,
             own(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum number of tokens allowed (8).", none()),
             FaultKind::ContextTooLong,
-            Retry::OtherTarget,
         ),
-        (401, own(401, "UNAUTHENTICATED", "no", none()), FaultKind::Unauthenticated, Retry::OtherTarget),
-        (403, own(403, "PERMISSION_DENIED", "no", none()), FaultKind::Forbidden, Retry::OtherTarget),
-        (
-            403,
-            own(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers", none()),
-            FaultKind::Unauthenticated,
-            Retry::OtherTarget,
-        ),
-        (403, own(403, "PERMISSION_DENIED", "no", reason("BILLING_DISABLED")), FaultKind::BudgetExhausted, Retry::OtherTarget),
-        (404, own(404, "NOT_FOUND", "models/x is not found", none()), FaultKind::ModelNotFound, Retry::OtherTarget),
-        (404, String::new(), FaultKind::NotFound, Retry::OtherTarget),
-        (413, String::new(), FaultKind::TooLarge, Retry::Never),
-        (429, own(429, "RESOURCE_EXHAUSTED", "slow", none()), FaultKind::RateLimited, Retry::OtherTarget),
-        (429, own(429, "RESOURCE_EXHAUSTED", "slow", daily), FaultKind::BudgetExhausted, Retry::OtherTarget),
-        (429, format!("[{}]", own(429, "RESOURCE_EXHAUSTED", "slow", none())), FaultKind::RateLimited, Retry::OtherTarget),
-        (499, own(499, "CANCELLED", "gone", none()), FaultKind::UpstreamFailed, Retry::OtherTarget),
-        (500, own(500, "INTERNAL", "oops", none()), FaultKind::UpstreamFailed, Retry::OtherTarget),
-        (500, own(500, "DEADLINE_EXCEEDED", "late", none()), FaultKind::Timeout, Retry::OtherTarget),
-        (502, "<html>bad gateway</html>".to_owned(), FaultKind::UpstreamFailed, Retry::OtherTarget),
-        (503, own(503, "UNAVAILABLE", "busy", none()), FaultKind::Overloaded, Retry::OtherTarget),
-        (504, own(504, "DEADLINE_EXCEEDED", "late", none()), FaultKind::Timeout, Retry::OtherTarget),
+        (401, own(401, "UNAUTHENTICATED", "no", none()), FaultKind::Unauthenticated),
+        (403, own(403, "PERMISSION_DENIED", "no", none()), FaultKind::Forbidden),
+        (403, own(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers", none()), FaultKind::Unauthenticated),
+        (403, own(403, "PERMISSION_DENIED", "no", reason("BILLING_DISABLED")), FaultKind::BudgetExhausted),
+        (404, own(404, "NOT_FOUND", "models/x is not found", none()), FaultKind::ModelNotFound),
+        (404, String::new(), FaultKind::NotFound),
+        (413, String::new(), FaultKind::TooLarge),
+        (429, own(429, "RESOURCE_EXHAUSTED", "slow", none()), FaultKind::RateLimited),
+        (429, own(429, "RESOURCE_EXHAUSTED", "slow", daily), FaultKind::BudgetExhausted),
+        (429, format!("[{}]", own(429, "RESOURCE_EXHAUSTED", "slow", none())), FaultKind::RateLimited),
+        (499, own(499, "CANCELLED", "gone", none()), FaultKind::UpstreamFailed),
+        (500, own(500, "INTERNAL", "oops", none()), FaultKind::UpstreamFailed),
+        (500, own(500, "DEADLINE_EXCEEDED", "late", none()), FaultKind::Timeout),
+        (502, "<html>bad gateway</html>".to_owned(), FaultKind::UpstreamFailed),
+        (503, own(503, "UNAVAILABLE", "busy", none()), FaultKind::Overloaded),
+        (504, own(504, "DEADLINE_EXCEEDED", "late", none()), FaultKind::Timeout),
     ];
-    for (status, body, kind, retry) in cases {
+    for (status, body, kind) in cases {
         let fault = Gemini.decode_error(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes());
-        assert_eq!((fault.kind, fault.retry, fault.status), (kind, retry, Some(status)), "{status} {body}");
+        assert_eq!((fault.kind, fault.status), (kind, Some(status)), "{status} {body}");
         assert!(!fault.client_text.is_empty() && !fault.client_text.starts_with(['{', '[']), "{body}");
     }
     let long = Gemini.decode_error(StatusCode::BAD_GATEWAY, &HeaderMap::new(), &[b'x'; 9999]);

@@ -1,10 +1,10 @@
 use http::StatusCode;
 
 use super::*;
-use crate::base::{FaultKind as K, Retry};
+use crate::base::FaultKind as K;
 
-/// Status and body; kind, retry, text, code and param.
-type Case = (u16, &'static str, K, Retry, &'static str, Option<&'static str>, Option<&'static str>);
+/// Status and body; kind, text, code and param.
+type Case = (u16, &'static str, K, &'static str, Option<&'static str>, Option<&'static str>);
 
 #[test]
 fn every_shape_of_error_is_read() {
@@ -13,7 +13,6 @@ fn every_shape_of_error_is_read() {
             400,
             r#"{"error":{"message":"bad","type":"invalid_request_error","param":"messages","code":null}}"#,
             K::BadRequest,
-            Retry::Never,
             "bad",
             None,
             Some("messages"),
@@ -22,7 +21,6 @@ fn every_shape_of_error_is_read() {
             400,
             r#"{"error":{"message":"long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#,
             K::ContextTooLong,
-            Retry::Never,
             "long",
             Some("context_length_exceeded"),
             Some("messages"),
@@ -31,7 +29,6 @@ fn every_shape_of_error_is_read() {
             400,
             r#"{"object":"error","message":"This model's maximum context length is 2048 tokens.","type":"BadRequestError","param":null,"code":400}"#,
             K::ContextTooLong,
-            Retry::Never,
             "This model's maximum context length is 2048 tokens.",
             None,
             None,
@@ -40,7 +37,6 @@ fn every_shape_of_error_is_read() {
             400,
             r#"{"error":{"message":"filtered","code":"content_filter","innererror":{}}}"#,
             K::Blocked,
-            Retry::Never,
             "filtered",
             Some("content_filter"),
             None,
@@ -49,7 +45,6 @@ fn every_shape_of_error_is_read() {
             401,
             r#"{"error":{"message":"Incorrect API key","type":"invalid_request_error","code":"invalid_api_key"}}"#,
             K::Unauthenticated,
-            Retry::OtherTarget,
             "Incorrect API key",
             Some("invalid_api_key"),
             None,
@@ -58,63 +53,59 @@ fn every_shape_of_error_is_read() {
             402,
             r#"{"error":{"message":"Insufficient Balance","code":"invalid_request_error"}}"#,
             K::BudgetExhausted,
-            Retry::OtherTarget,
             "Insufficient Balance",
             Some("invalid_request_error"),
             None,
         ),
-        (403, r#"{"error":{"message":"no","type":"permission_error"}}"#, K::Forbidden, Retry::OtherTarget, "no", None, None),
-        (
-            404,
-            r#"{"error":{"message":"no model","code":"model_not_found"}}"#,
-            K::ModelNotFound,
-            Retry::OtherTarget,
-            "no model",
-            Some("model_not_found"),
-            None,
-        ),
+        (403, r#"{"error":{"message":"no","type":"permission_error"}}"#, K::Forbidden, "no", None, None),
+        (404, r#"{"error":{"message":"no model","code":"model_not_found"}}"#, K::ModelNotFound, "no model", Some("model_not_found"), None),
         (
             413,
             r#"{"error":{"message":"Request too large for model","type":"tokens","code":"rate_limit_exceeded"}}"#,
-            K::RateLimited,
-            Retry::OtherTarget,
+            K::TooLarge,
             "Request too large for model",
             Some("rate_limit_exceeded"),
             None,
         ),
-        (413, "Payload Too Large", K::TooLarge, Retry::Never, "Payload Too Large", None, None),
+        (413, "Payload Too Large", K::TooLarge, "Payload Too Large", None, None),
         (
             422,
             r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#,
             K::BadRequest,
-            Retry::Never,
             r#"[{"loc":["body"],"msg":"field required"}]"#,
             None,
+            None,
+        ),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"Your input was flagged","metadata":{"reasons":["violence"],"flagged_input":"x","provider_name":"p"}}}"#,
+            K::Blocked,
+            "Your input was flagged",
+            None,
+            None,
+        ),
+        (425, "", K::UpstreamFailed, "The provider answered 425 Too Early and did not say why.", None, None),
+        (
+            429,
+            r#"{"error":{"message":"Request too large for gpt-4o: Limit 30000, Requested 30601.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            K::TooLarge,
+            "Request too large for gpt-4o: Limit 30000, Requested 30601.",
+            Some("rate_limit_exceeded"),
             None,
         ),
         (
             429,
             r#"{"error":{"message":"quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
             K::BudgetExhausted,
-            Retry::OtherTarget,
             "quota",
             Some("insufficient_quota"),
             None,
         ),
-        (
-            429,
-            r#"{"message":"Requests rate limit exceeded"}"#,
-            K::RateLimited,
-            Retry::OtherTarget,
-            "Requests rate limit exceeded",
-            None,
-            None,
-        ),
+        (429, r#"{"message":"Requests rate limit exceeded"}"#, K::RateLimited, "Requests rate limit exceeded", None, None),
         (
             429,
             r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#,
             K::RateLimited,
-            Retry::OtherTarget,
             "Rate limit exceeded",
             Some("1300"),
             None,
@@ -123,39 +114,29 @@ fn every_shape_of_error_is_read() {
             429,
             r#"[{"error":{"code":429,"message":"Resource exhausted","status":"RESOURCE_EXHAUSTED"}}]"#,
             K::RateLimited,
-            Retry::OtherTarget,
             "Resource exhausted",
             None,
             None,
         ),
-        (408, "", K::Timeout, Retry::OtherTarget, "The provider answered 408 Request Timeout and did not say why.", None, None),
-        (409, "{}", K::UpstreamFailed, Retry::OtherTarget, "The provider answered 409 Conflict and did not say why.", None, None),
-        (500, r#"{"error":"model \"x\" crashed"}"#, K::UpstreamFailed, Retry::OtherTarget, "model \"x\" crashed", None, None),
-        (
-            502,
-            "<html>\r\n<h1>502 Bad Gateway</h1>\u{7}</html>",
-            K::UpstreamFailed,
-            Retry::OtherTarget,
-            "<html>\n<h1>502 Bad Gateway</h1> </html>",
-            None,
-            None,
-        ),
-        (503, r#"{"error":{"message":"busy","type":"server_error","code":503}}"#, K::Overloaded, Retry::OtherTarget, "busy", None, None),
-        (504, "", K::Timeout, Retry::OtherTarget, "The provider answered 504 Gateway Timeout and did not say why.", None, None),
+        (408, "", K::Timeout, "The provider answered 408 Request Timeout and did not say why.", None, None),
+        (409, "{}", K::UpstreamFailed, "The provider answered 409 Conflict and did not say why.", None, None),
+        (500, r#"{"error":"model \"x\" crashed"}"#, K::UpstreamFailed, "model \"x\" crashed", None, None),
+        (502, "<html>\r\n<h1>502 Bad Gateway</h1>\u{7}</html>", K::UpstreamFailed, "<html>\n<h1>502 Bad Gateway</h1> </html>", None, None),
+        (503, r#"{"error":{"message":"busy","type":"server_error","code":503}}"#, K::Overloaded, "busy", None, None),
+        (504, "", K::Timeout, "The provider answered 504 Gateway Timeout and did not say why.", None, None),
         // An echoed prompt must not decide.
         (
             500,
             r#"{"error":{"message":"prompt was: 429 rate limit, maximum context length"}}"#,
             K::UpstreamFailed,
-            Retry::OtherTarget,
             "prompt was: 429 rate limit, maximum context length",
             None,
             None,
         ),
     ];
-    for (status, body, kind, retry, text, code, param) in cases {
+    for (status, body, kind, text, code, param) in cases {
         let fault = OpenAiChat.decode_error(StatusCode::from_u16(*status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
-        assert_eq!((fault.kind, fault.retry, fault.status), (*kind, *retry, Some(*status)), "{status} {body}");
+        assert_eq!((fault.kind, fault.status), (*kind, Some(*status)), "{status} {body}");
         assert_eq!((&*fault.client_text, fault.code.as_deref(), fault.param.as_deref()), (*text, *code, *param), "{status} {body}");
     }
     let long = "é".repeat(5000);

@@ -2,8 +2,8 @@
 
 use super::items;
 use super::tools;
+use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::base::{Fault, Retry};
 use crate::dialect::openai::read::{At, boolean, number, text, told, whole};
 use crate::ir::{Dialect, Effort, Extension, Message, OutputFormat, Part, Reasoning, ReasoningMode, Request, Role, Text};
 
@@ -38,7 +38,7 @@ pub(super) fn held_elsewhere(at: &At<'_>, what: &str) -> Fault {
         "{at}: the target speaks another dialect and does not hold {what}; send the whole conversation as `input`, \
          or ask a model whose provider speaks OpenAI Responses"
     );
-    Fault::unsupported(at.to_string(), text).retry(Retry::OtherTarget)
+    Fault::unsupported(at.to_string(), text)
 }
 
 /// Members whose value is the default spelled out, or asks for what every answer has: no fact is lost with them.

@@ -1,8 +1,8 @@
 //! Writing a request: the members beside the conversation.
 
 use super::compose::{check_messages, items};
+use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, object};
-use crate::base::{Fault, Retry};
 use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
 use crate::dialect::{Losses, Notes};
 use crate::ir::{Dialect, Effort, Extension, ModelTraits, OutputFormat, ReasoningMode, Request, Text, Thinking, Tool, ToolChoice};
@@ -54,7 +54,7 @@ pub(in super::super) fn encode(
 fn check(request: &Request<'_>) -> Result<(), Fault> {
     let cannot = |name: &str| {
         let text = format!("{name}: the target speaks OpenAI Responses, which cannot do this; leave it out, or ask another model");
-        Err(Fault::unsupported(name.to_owned(), text).retry(Retry::OtherTarget))
+        Err(Fault::unsupported(name.to_owned(), text))
     };
     if request.answers.is_some_and(|n| n > 1) {
         return cannot("n");
@@ -71,7 +71,7 @@ fn check(request: &Request<'_>) -> Result<(), Fault> {
                  leave it out, or ask a model that has it",
                 dialect.label()
             );
-            return Err(Fault::unsupported("tools", text).retry(Retry::OtherTarget));
+            return Err(Fault::unsupported("tools", text));
         }
     }
     for Extension { dialect, name, value } in &request.extensions {

@@ -84,7 +84,6 @@ fn what_only_its_holder_could_resolve_is_refused() {
     for (body, param) in table {
         let fault = decode(&body).unwrap_err();
         assert_eq!((fault.kind.label(), fault.param.as_deref()), ("unsupported", Some(param)), "{body}");
-        assert_eq!(fault.retry, crate::base::Retry::OtherTarget);
     }
     let nothing =
         json!({"model": "m", "input": "x", "previous_response_id": null, "conversation": null, "background": false, "store": false});
