@@ -90,7 +90,21 @@ fn judge(fault: &Fault) -> (Blame, Again) {
         K::UpstreamFailed if upstream && fault.status == Some(405) => (Blame::Nobody, Again::OtherTarget),
         K::Overloaded | K::Timeout | K::UpstreamFailed | K::UpstreamProtocol | K::Truncated if upstream => (Blame::Target, Again::SameKey),
         // What is wrong is the request, what it asks for, or this process: it is so everywhere.
-        _ => (Blame::Nobody, Again::Nowhere),
+        K::BadRequest
+        | K::TooLarge
+        | K::Unauthenticated
+        | K::Forbidden
+        | K::Blocked
+        | K::RateLimited
+        | K::BudgetExhausted
+        | K::Overloaded
+        | K::Unreachable
+        | K::Timeout
+        | K::UpstreamFailed
+        | K::UpstreamProtocol
+        | K::Truncated
+        | K::Draining
+        | K::Internal => (Blame::Nobody, Again::Nowhere),
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A token bucket as in Finagle's and linkerd's retry budgets: an exchange pays in its share of a token, a retry takes a whole
 //! one. So that low traffic can retry at all there is a reserve of [`RESERVE`] tokens, which time refills, one each [`REFILL`],
-//! where exchanges pay in less than that. Over N exchanges, of which one comes each [`REFILL`] or oftener and pays in `share`,
-//! at most `share × N + RESERVE` retries are charged (`share` 0.1 at least).
+//! where exchanges pay in less than that. So at most `share × N + RESERVE` retries are charged over N exchanges, where they come
+//! often enough to pay in a token each [`REFILL`] (for a share of 0.2: one exchange in two seconds), and else one retry more each
+//! [`REFILL`], which hurts nobody.
 //!
 //! Moving on to a target that stands well is never refused: load that one target refuses and another one carries is no load
 //! that was multiplied, and a target that fails does not stand well for long (its breaker opens after five). It takes a token

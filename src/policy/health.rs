@@ -76,6 +76,15 @@ impl Health {
         Self(Mutex::new(State { breaker: Breaker::new(now), keys, resting: None, last_fault: None, rng }))
     }
 
+    /// The provider's keys as a (new) configuration has them, by what tells one from another: what is known of those that were there
+    /// before stays, a new one in the place of one that rests is ready.
+    pub fn keep_keys(&self, ids: &[u64]) {
+        let mut state = self.lock();
+        if !ids.is_empty() && !state.keys.are(ids) {
+            state.keys.become_these(ids);
+        }
+    }
+
     /// How it stands.
     pub fn standing(&self, now: Instant) -> Standing {
         self.lock().standing(now)

@@ -212,6 +212,21 @@ pub struct Key {
 impl Key {
     /// No key.
     pub(super) const NONE: Self = Self { credential: Credential::None, secret: None };
+
+    /// Tells it from another one that may come in its place by a reload; not for show.
+    pub fn id(&self) -> u64 {
+        match &self.credential {
+            Credential::None => 0,
+            Credential::Header(name, value) => {
+                let mut hasher = std::hash::DefaultHasher::new();
+                (name, value).hash(&mut hasher);
+                hasher.finish()
+            }
+            Credential::Aws(aws) => aws.id,
+            Credential::Entra(entra) => entra.id,
+            Credential::Google(google) => google.id,
+        }
+    }
 }
 
 /// The most keys of one provider.

@@ -19,6 +19,8 @@ pub(super) struct Keys {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Key {
+    /// Tells it from the one that was in its place before.
+    id: u64,
     until: Option<Instant>,
     trouble: Option<Trouble>,
     /// Rests since it last worked.
@@ -29,6 +31,7 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) index: usize,
+    id: u64,
     leased: bool,
 }
 
@@ -60,6 +63,18 @@ impl Keys {
         Self { all: vec![Key::default(); count.max(1)].into(), next: 0 }
     }
 
+    /// Whether these are the ones that are known.
+    pub(super) fn are(&self, ids: &[u64]) -> bool {
+        self.all.iter().map(|key| key.id).eq(ids.iter().copied())
+    }
+
+    /// From now on these: what is known of one that was there before stays.
+    pub(super) fn become_these(&mut self, ids: &[u64]) {
+        let known = |id: &u64| self.all.iter().find(|key| key.id == *id).copied().unwrap_or(Key { id: *id, ..Key::default() });
+        self.all = ids.iter().map(known).collect();
+        self.next = 0;
+    }
+
     /// When the first of them is ready, where none is now.
     pub(super) fn out(&self, now: Instant) -> Option<Instant> {
         let mut soonest: Option<Instant> = None;
@@ -80,37 +95,37 @@ impl Keys {
         if leased {
             key.until = Some(now + LEASE);
         }
-        Some(Taken { index, leased })
+        Some(Taken { index, id: key.id, leased })
     }
 
     /// The next key, or the one that is ready soonest.
     pub(super) fn take_anyway(&mut self, now: Instant) -> Taken {
         self.take(now).unwrap_or_else(|| {
             let soonest = self.all.iter().enumerate().min_by_key(|(_, key)| key.until);
-            Taken { index: soonest.map_or(0, |(index, _)| index), leased: false }
+            soonest.map_or(Taken { index: 0, id: 0, leased: false }, |(index, key)| Taken { index, id: key.id, leased: false })
         })
     }
 
     /// It worked.
     pub(super) fn worked(&mut self, taken: Taken, now: Instant) {
-        if let Some(key) = self.all.get_mut(taken.index)
+        if let Some(key) = self.of(taken)
             // Resting by what another request was told meanwhile: that holds.
             && (taken.leased || key.is_ready(now))
         {
-            *key = Key::default();
+            *key = Key { id: key.id, ..Key::default() };
         }
     }
 
     /// Nothing was learnt of it.
     pub(super) fn give_back(&mut self, taken: Taken) {
-        if let Some(key) = self.all.get_mut(taken.index).filter(|_| taken.leased) {
+        if let Some(key) = self.of(taken).filter(|_| taken.leased) {
             key.until = None;
         }
     }
 
     /// It failed, and rests.
     pub(super) fn rest(&mut self, taken: Taken, trouble: Trouble, told: Option<Duration>, now: Instant) {
-        let Some(key) = self.all.get_mut(taken.index) else { return };
+        let Some(key) = self.of(taken) else { return };
         let (first, most) = trouble.rest();
         let told = told.filter(|told| !told.is_zero()).map(|told| told.min(REST_MAX));
         let rests_already = !taken.leased && !key.is_ready(now);
@@ -131,6 +146,11 @@ impl Keys {
         }
         let until = now + rest;
         key.until = Some(key.until.filter(|_| rests_already).map_or(until, |before| before.max(until)));
+    }
+
+    /// The key that was taken, where it is still there.
+    fn of(&mut self, taken: Taken) -> Option<&mut Key> {
+        self.all.get_mut(taken.index).filter(|key| key.id == taken.id)
     }
 
     pub(super) fn report(&self, now: Instant) -> Vec<KeyReport> {

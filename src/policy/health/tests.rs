@@ -226,6 +226,26 @@ fn a_key_that_was_refused_is_tried_again_by_one_request() {
 }
 
 #[test]
+fn a_new_key_in_the_place_of_one_that_rests_is_ready() {
+    let (health, now) = health(1);
+    health.keep_keys(&[7, 8]);
+    let (first, second) = (health.begin(now).unwrap(), health.begin(now).unwrap());
+    first.failed(&of(FaultKind::Unauthenticated, 401), now);
+    health.keep_keys(&[7, 8]);
+    assert_eq!([0; 2].map(|_| health.begin(now).unwrap().key()), [1, 1]);
+    // The order has changed, and with it the place of the one that rests.
+    health.keep_keys(&[8, 7]);
+    assert_eq!([0; 2].map(|_| health.begin(now).unwrap().key()), [0, 0]);
+    health.keep_keys(&[9]);
+    assert_eq!(health.begin(now).unwrap().key(), 0);
+    // What comes of one that is gone is nobody's.
+    second.failed(&of(FaultKind::Unauthenticated, 401), now);
+    assert_eq!(health.standing(now), Standing::Well);
+    health.keep_keys(&[]);
+    assert_eq!(health.begin(now).unwrap().key(), 0);
+}
+
+#[test]
 fn an_overload_that_names_its_time_is_left_alone_until_then() {
     let (health, now) = health(2);
     health.begin(now).unwrap().failed(&of(FaultKind::Overloaded, 529).after(Some(SECOND * 4)), now);
