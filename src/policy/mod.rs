@@ -1,7 +1,12 @@
 //! Decisions: which model, which target, whether again. Values in, values out: no await, no socket, and the time and chance are
 //! arguments, so that a simulation of hours runs in a moment.
 
+pub mod choose;
 pub mod features;
+pub mod habits;
+pub mod latency;
+pub mod quote;
+pub mod sticky;
 
 use std::time::Duration;
 

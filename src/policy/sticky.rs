@@ -1,0 +1,1 @@
+//! Where the prompt cache of a conversation is warm.
