@@ -1,9 +1,24 @@
 //! Who of an alias' targets is asked first, and who next.
+//!
+//! `rank` puts the candidates in order by what is known, `explore` decides whether one is asked in order to know more. What is
+//! known of how a target keeps latency bounds comes from sequential tests (`verdict`) on what each request turned out to take
+//! (`record`, `track`). How often there is exploring, and how sure a change must be, follows from the traffic (`pace`).
 
+mod explain;
+mod explore;
+mod pace;
+mod rank;
+mod record;
+#[cfg(test)]
+mod tests;
+mod track;
+mod verdict;
 mod watch;
 
+pub use explain::{Explanation, Kept, Summary, TargetSummary, View};
 pub use watch::Watch;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,20 +27,28 @@ use super::features::Features;
 use super::habits::Habits;
 use super::latency::Latency;
 use super::quote::{Expected, Quote};
+use super::sticky::{Sticky, Warm};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
 use crate::config::{LatencyBound, Strategy};
+use pace::{Budget, Pace};
+use rank::Ranking;
+use record::Bounds;
+use track::Track;
 
 /// The chooser of one alias. A reload makes a new one that takes over what the former has learnt.
 #[derive(Debug)]
 pub struct Chooser {
     strategy: Strategy,
-    entrants: Vec<Entrant>,
+    bounds: Arc<Bounds>,
+    rivals: Vec<Rival>,
     habits: Arc<Habits>,
+    sticky: Arc<Sticky>,
+    pace: Arc<Pace>,
 }
 
 /// One target of the alias, in the order of the configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entrant {
     /// `provider/model`: what is learnt of it is kept by this.
     pub label: String,
@@ -34,7 +57,16 @@ pub struct Entrant {
     /// How soon it answers.
     pub latency: Arc<Latency>,
     /// What it costs.
-    pub quote: Quote,
+    pub quote: Arc<Quote>,
+}
+
+/// A target, with what was learnt of it.
+#[derive(Debug)]
+struct Rival {
+    entrant: Entrant,
+    /// A digest of its label.
+    id: u64,
+    track: Arc<Track>,
 }
 
 /// A target that fits the request.
@@ -56,17 +88,34 @@ pub struct Order {
 }
 
 impl Chooser {
-    /// A chooser for these targets. What `former` has learnt of targets of the same label stays.
+    /// A chooser for these targets. What `former` has learnt of the alias, and of targets of the same label, stays.
     pub fn new(strategy: Strategy, entrants: Vec<Entrant>, former: Option<&Self>, now: Instant) -> Self {
-        let habits = former.map_or_else(|| Arc::new(Habits::new(now)), |former| Arc::clone(&former.habits));
-        Self { strategy, entrants, habits }
+        let bounds = Arc::new(Bounds::new(bounds_of(&strategy)));
+        let known = |id| former?.rivals.iter().find(|rival| rival.id == id).map(|rival| &rival.track);
+        let rival = |entrant: Entrant| {
+            let id = digest(&entrant.label);
+            let track = known(id).filter(|track| track.is_of(&bounds)).cloned();
+            Rival { id, track: track.unwrap_or_else(|| Arc::new(Track::new(Arc::clone(&bounds), now))), entrant }
+        };
+        let rivals = entrants.into_iter().map(rival).collect();
+        let habits = former.map(|former| Arc::clone(&former.habits));
+        let sticky = former.map(|former| Arc::clone(&former.sticky));
+        let pace = former.filter(|former| former.strategy == strategy).map(|former| Arc::clone(&former.pace));
+        Self {
+            pace: pace.unwrap_or_else(|| Arc::new(Pace::new(budget(&strategy, &bounds), now))),
+            habits: habits.unwrap_or_else(|| Arc::new(Habits::new(now))),
+            sticky: sticky.unwrap_or_default(),
+            strategy,
+            bounds,
+            rivals,
+        }
     }
 
     /// The order in which to try the candidates: all of them, those that are out last, the soonest back first.
-    pub fn order(&self, _asked: &Features, candidates: &[Candidate], now: Instant, _at: SystemTime, _rng: &mut Rng) -> Order {
-        let mut sorted: Vec<_> = candidates.to_vec();
-        sorted.sort_by_key(|candidate| (candidate.standing.wait(now), candidate.index));
-        Order { indexes: sorted.into_iter().map(|candidate| candidate.index).collect(), explores: false }
+    pub fn order(&self, asked: &Features, candidates: &[Candidate], now: Instant, at: SystemTime, rng: &mut Rng) -> Order {
+        let mut ranking = Ranking::of(self, asked, candidates, now, at, rng);
+        let explores = self.explore(&mut ranking, asked, candidates, now, at, rng);
+        Order { indexes: ranking.indexes().collect(), explores }
     }
 
     /// A request is sent to a target: what comes of it is told to the watch.
@@ -74,112 +123,35 @@ impl Chooser {
         Watch::new(Arc::clone(self), index, asked, now)
     }
 
-    /// What [`Self::order`] would do with the request, exploration aside, and why.
-    pub fn explain(&self, asked: &Features, candidates: &[Candidate], now: Instant, at: SystemTime) -> Explanation {
-        let expected = self.habits.expected(asked, 0);
-        let view = |candidate: &Candidate| {
-            let entrant = self.entrants.get(candidate.index)?;
-            Some(View {
-                index: candidate.index,
-                label: entrant.label.clone(),
-                standing: candidate.standing,
-                cost: entrant.quote.cost(&expected, at),
-                expected,
-                first_token: Percentiles::default(),
-                whole: Percentiles::default(),
-                bounds: Vec::new(),
-                why: String::new(),
-            })
-        };
-        let mut views: Vec<_> = candidates.iter().filter_map(view).collect();
-        views.sort_by_key(|view| (view.standing.wait(now), view.index));
-        Explanation { strategy: self.strategy.label(), decided: String::new(), views }
-    }
-
-    /// What it has done of late.
-    pub fn summary(&self, _now: Instant, _at: SystemTime) -> Summary {
-        Summary::default()
+    /// What a request is expected to use at a target.
+    fn expected(&self, cold: &Expected, rival: &Rival, warm: Option<&Warm>) -> Expected {
+        let held = warm.filter(|warm| warm.target == rival.id && rival.entrant.quote.knows_cached());
+        let Some((warm, share)) = held.and_then(|warm| Some((warm, rival.track.cache_share()?))) else { return *cold };
+        let cached = (warm.tokens as f64 * f64::from(share)) as u64;
+        Expected { cached_input_tokens: cached.min(cold.input_tokens), ..*cold }
     }
 }
 
-/// What a chooser decides on a request, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Explanation {
-    /// The strategy's word.
-    pub strategy: &'static str,
-    /// What it decided, in a sentence.
-    pub decided: String,
-    /// Each candidate, in the order in which they would be tried.
-    pub views: Vec<View>,
+fn bounds_of(strategy: &Strategy) -> &[LatencyBound] {
+    match strategy {
+        Strategy::Cheapest(bounds) => bounds,
+        _ => &[],
+    }
 }
 
-/// How a chooser sees a candidate.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// Its place among the alias' targets.
-    pub index: usize,
-    /// `provider/model`.
-    pub label: String,
-    /// How it stands.
-    pub standing: Standing,
-    /// What the request is expected to use there.
-    pub expected: Expected,
-    /// What that costs, in nano-USD; `None` where no price is known.
-    pub cost: Option<u64>,
-    /// How soon the first content of a stream came of late.
-    pub first_token: Percentiles,
-    /// How soon the whole answer came of late.
-    pub whole: Percentiles,
-    /// How it keeps the bounds of the strategy.
-    pub bounds: Vec<Kept>,
-    /// Why it stands where it stands, in a line.
-    pub why: String,
+/// How often who is out of favour may be tried.
+fn budget(strategy: &Strategy, bounds: &Bounds) -> Budget {
+    // A trial that fails is over the bound: they may be two fifths of the answers that the bound lets be over, and never more
+    // than one answer in twenty.
+    let share = (bounds.allowed() * 0.4).min(0.05);
+    match strategy {
+        Strategy::Cheapest(_) => Budget { share, each: Duration::from_secs(180) },
+        _ => Budget { share: 0.02, each: Duration::from_secs(60) },
+    }
 }
 
-/// Percentiles of answers of late.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Percentiles {
-    /// Half of the answers came within this.
-    pub p50: Option<Duration>,
-    /// Of twenty answers, nineteen came within this.
-    pub p95: Option<Duration>,
-    /// How many answers that is from: they fade with time.
-    pub samples: f32,
-}
-
-/// How a target keeps a bound.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Kept {
-    /// The bound.
-    pub bound: LatencyBound,
-    /// The share of the answers of late that were over it (0 to 1); `None` where too little is known.
-    pub over: Option<f32>,
-}
-
-/// What a chooser has done of late.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
-    /// The strategy's word.
-    pub strategy: &'static str,
-    /// How often within the last hour another target became the preferred one.
-    pub switches: u32,
-    /// Its targets, in the order of the configuration.
-    pub targets: Vec<TargetSummary>,
-}
-
-/// One target in a [`Summary`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TargetSummary {
-    /// `provider/model`.
-    pub label: String,
-    /// Its share of the requests of late (0 to 1).
-    pub share: f32,
-    /// What the alias' typical request costs there, in nano-USD.
-    pub cost: Option<u64>,
-    /// How soon the first content of a stream came of late, over all sizes.
-    pub first_token: Percentiles,
-    /// How soon the whole answer came of late, over all sizes.
-    pub whole: Percentiles,
-    /// How it is regarded, in a line.
-    pub why: String,
+fn digest(label: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    label.hash(&mut hasher);
+    hasher.finish()
 }

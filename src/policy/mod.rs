@@ -2,6 +2,7 @@
 //! arguments, so that a simulation of hours runs in a moment.
 
 pub mod choose;
+mod decay;
 pub mod features;
 pub mod habits;
 pub mod latency;

@@ -27,6 +27,11 @@ impl Quote {
         Self(*prices)
     }
 
+    /// Whether cached input has a price of its own.
+    pub fn knows_cached(&self) -> bool {
+        true
+    }
+
     /// What a request costs at that time, in nano-USD; `None` where no price is known.
     pub fn cost(&self, expected: &Expected, at: SystemTime) -> Option<u64> {
         let rates = self.0.rates(&Occasion { at, input_tokens: expected.input_tokens, service_tier: "" })?;
