@@ -142,7 +142,9 @@ impl Ranking {
     /// all others.
     fn drawn(mut self, rng: &mut Rng) -> Self {
         let ranks = self.ranks_mut();
-        ranks.sort_unstable_by_key(|rank| (rank.group, rank.group == Group::Wanted && rank.value == 0, rank.value * u64::from(rank.group == Group::Out), rank.index));
+        ranks.sort_unstable_by_key(|rank| {
+            (rank.group, rank.group == Group::Wanted && rank.value == 0, rank.value * u64::from(rank.group == Group::Out), rank.index)
+        });
         let weighty = ranks.partition_point(|rank| rank.group == Group::Wanted && rank.value > 0);
         let mut rest = ranks.get_mut(..weighty).unwrap_or_default();
         let mut sum = rest.iter().map(|rank| rank.value).sum::<u64>();
