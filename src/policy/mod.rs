@@ -3,8 +3,14 @@
 
 pub mod blame;
 pub mod budget;
+pub mod choose;
+mod decay;
 pub mod features;
+pub mod habits;
 pub mod health;
+pub mod latency;
+pub mod quote;
+pub mod sticky;
 pub mod tries;
 
 use std::time::Duration;

@@ -1,0 +1,135 @@
+//! Asking a target in order to know how it is.
+
+use std::time::SystemTime;
+
+use super::rank::{Group, Rank, Ranking};
+use super::{Candidate, Chooser};
+use crate::base::clock::Instant;
+use crate::base::rng::Rng;
+use crate::config::{Moment, Strategy};
+use crate::policy::features::Features;
+
+/// While the trials of a target go well, it gets such a share of the requests, and a greater one at little traffic.
+const TRIAL_SHARE: u64 = 25;
+const TRIAL_SHARE_SLOW: u64 = 50;
+/// While nobody keeps the bounds, others are tried with such a share of the requests.
+const NOBODY_SHARE: u64 = 20;
+/// Another target becomes the preferred one where it takes less than this share of the preferred one's time.
+const FASTER: f64 = 0.85;
+
+impl Chooser {
+    /// Puts a target first that is to be asked in order to know how it is, or leaves the order as it is; tells which.
+    pub(super) fn explore(
+        &self,
+        ranking: &mut Ranking,
+        asked: &Features,
+        candidates: &[Candidate],
+        now: Instant,
+        at: SystemTime,
+        rng: &mut Rng,
+    ) -> bool {
+        match &self.strategy {
+            Strategy::Ordered | Strategy::Weighted => false,
+            Strategy::Fastest => self.explore_fastest(ranking, asked, now),
+            Strategy::Cheapest(_) if self.bounds.is_empty() => false,
+            Strategy::Cheapest(_) => {
+                let threshold = self.pace.threshold(asked.class());
+                let first = ranking.ranks().first().and_then(|rank| self.rivals.get(rank.index as usize));
+                if first.is_some_and(|rival| rival.track.sweep(asked.class(), threshold, now)) {
+                    self.pace.switched(now);
+                    *ranking = Ranking::of(self, asked, candidates, now, at, rng);
+                }
+                self.explore_bounds(ranking, asked, now, rng)
+            }
+        }
+    }
+
+    /// Tries a target that broke a bound and would be the preferred one if it kept them.
+    fn explore_bounds(&self, ranking: &mut Ranking, asked: &Features, now: Instant, rng: &mut Rng) -> bool {
+        let class = asked.class();
+        let found = self.to_try(ranking, asked, now);
+        let threshold = self.pace.threshold(class);
+        let draw = rng.below(100);
+        let nobody = ranking.ranks().first().is_some_and(|first| first.group >= Group::Faded);
+        let chosen = self.pace.arrive(class, now, |lane| {
+            let (rank, promising) = found?;
+            let share = if threshold > 8.0 { TRIAL_SHARE } else { TRIAL_SHARE_SLOW };
+            let may = match (promising, nobody) {
+                (true, _) => draw < share,
+                (false, true) => draw < NOBODY_SHARE,
+                (false, false) => lane.try_one(),
+            };
+            may.then_some(rank)
+        });
+        let Some(rank) = chosen.flatten() else { return false };
+        if let Some(rival) = self.rivals.get(rank.index as usize) {
+            rival.track.chosen(class, threshold, now);
+        }
+        ranking.prefer(rank.index);
+        true
+    }
+
+    /// The target whose trial is due, and whether its trials went well: first those whose trials do, then whose is due for longest.
+    fn to_try(&self, ranking: &Ranking, asked: &Features, now: Instant) -> Option<(Rank, bool)> {
+        let first = ranking.ranks().first()?;
+        let better = |rank: &&Rank| match first.group {
+            Group::Wanted | Group::Returning => rank.cost < first.cost,
+            _ => rank.index != first.index,
+        };
+        let broken = ranking.ranks().iter().filter(|rank| matches!(rank.group, Group::Faded | Group::Broken)).filter(better);
+        let due = broken.filter_map(|rank| {
+            let track = &self.rivals.get(rank.index as usize)?.track;
+            let (next, promising) = track.trial(asked.class())?;
+            (next <= track.tick(now)).then_some((!promising, next, rank))
+        });
+        due.min_by_key(|(unpromising, next, rank)| (*unpromising, *next, rank.cost)).map(|(unpromising, _, rank)| (*rank, !unpromising))
+    }
+
+    /// Keeps to the preferred target while no other is clearly faster, and now and then asks the one of which least is known.
+    fn explore_fastest(&self, ranking: &mut Ranking, asked: &Features, now: Instant) -> bool {
+        let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
+        let Some(best) = ranking.ranks().first().copied() else { return false };
+        let id = |rank: &Rank| self.rivals.get(rank.index as usize).map(|rival| rival.id);
+        let least_known = self.least_known(ranking, asked, moment, now);
+        let (preferred, explored, switched) = self
+            .pace
+            .arrive(asked.class(), now, |lane| {
+                if best.group == Group::Wanted && best.value == 0 {
+                    return (None, None, false);
+                }
+                let kept = lane.preferred(moment);
+                let stays = ranking.ranks().iter().find(|rank| rank.group == Group::Wanted && id(rank) == *kept && kept.is_some());
+                let stays = stays.filter(|rank| best.value as f64 >= rank.value as f64 * FASTER).copied();
+                let before = *kept;
+                if stays.is_none() {
+                    *kept = id(&best);
+                }
+                let switched = before.is_some() && before != *kept;
+                let preferred = stays.unwrap_or(best);
+                let explored = least_known.filter(|rank| rank.index != preferred.index && lane.try_one());
+                (Some(preferred), explored, switched)
+            })
+            .unwrap_or((None, None, false));
+        if switched {
+            self.pace.switched(now);
+        }
+        let Some(preferred) = preferred else { return true };
+        ranking.prefer(preferred.index);
+        if let Some(explored) = explored {
+            ranking.prefer(explored.index);
+        }
+        explored.is_some()
+    }
+
+    /// Of those that might be faster than the best, the one of which least is known; slower ones need not be known as well.
+    fn least_known(&self, ranking: &Ranking, asked: &Features, moment: Moment, now: Instant) -> Option<Rank> {
+        let (first, others) = ranking.ranks().split_first()?;
+        let wanted = others.iter().filter(|rank| rank.group <= Group::Returning);
+        let known = wanted.chain([first]).filter_map(|rank| {
+            let latency = &self.rivals.get(rank.index as usize)?.entrant.latency;
+            let slower = (rank.value as f64 / first.value.max(1) as f64).clamp(1.0, 10.0) as f32;
+            Some((latency.read(asked.class(), moment, now).samples * slower * slower, *rank))
+        });
+        known.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, rank)| rank)
+    }
+}

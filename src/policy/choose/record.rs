@@ -1,0 +1,265 @@
+//! How one target of an alias keeps its bounds, in one size class: what is under way, what came of it, what that says.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::verdict::{Tests, Verdict};
+use crate::base::clock::Instant;
+use crate::config::{LatencyBound, Moment};
+use crate::policy::decay::{Decay, Mean};
+
+/// Shares over a bound, as they are shown.
+pub(super) const SHOWN: Decay = Decay { half_life: Duration::from_secs(120), window: 256.0 };
+/// More requests under way than this are looked at when they end only.
+const UNDER_WAY_MAX: usize = 512;
+/// Before a target that broke a bound is tried again; doubled with each trial that fails.
+const REST_FIRST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(16);
+/// The most trials under way at once: 2 to this.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// The bounds of a strategy with their tests.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    all: Vec<(LatencyBound, Tests)>,
+}
+
+impl Bounds {
+    pub(super) fn new(bounds: &[LatencyBound]) -> Self {
+        // As many as there are bits for in `Sent`.
+        Self { all: bounds.iter().take(8).map(|bound| (*bound, Tests::of(bound.percentile))).collect() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LatencyBound> {
+        self.all.iter().map(|(bound, _)| bound)
+    }
+
+    /// The least share that may be over.
+    pub(super) fn allowed(&self) -> f32 {
+        self.all.iter().map(|(_, tests)| tests.allowed()).fold(1.0, f32::min)
+    }
+
+    pub(super) fn same(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+/// How one target keeps the bounds in one size class.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// One for each bound.
+    verdicts: Vec<(Verdict, Mean)>,
+    under_way: VecDeque<Sent>,
+    /// The number of the first request in `under_way`.
+    first: u64,
+    /// For each bound, the number of the first request that is not known to be over it or not.
+    undecided: Vec<u64>,
+    /// While a bound counts as broken.
+    trials: Option<Trials>,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    /// A bit for each bound for which it is not known yet.
+    open: u8,
+}
+
+/// A target is tried after it broke a bound.
+#[derive(Clone, Copy, Debug)]
+struct Trials {
+    since: Instant,
+    /// The number of the first request sent since.
+    from: u64,
+    under_way: u32,
+    /// In a row within the bounds.
+    good: u32,
+    rest: Duration,
+    next: Instant,
+}
+
+/// What is published of a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Regard {
+    /// It counts as keeping the bounds.
+    Kept,
+    /// It broke one; it may be tried from `next` on, for a first time or, where trials went well, once more.
+    Broken { next: Instant, promising: bool },
+}
+
+/// A request's number in its record; `None` where too many were under way.
+pub(super) type Number = Option<u64>;
+
+impl Record {
+    pub(super) fn new(bounds: &Bounds, threshold: f32, now: Instant) -> Self {
+        let verdicts = bounds.iter().map(|_| (Verdict::unknown(threshold), Mean::new(now))).collect();
+        Self { verdicts, under_way: VecDeque::new(), first: 0, undecided: vec![0; bounds.all.len()], trials: None }
+    }
+
+    /// A request is sent.
+    pub(super) fn sent(&mut self, open: u8, now: Instant) -> Number {
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            return None;
+        }
+        self.under_way.push_back(Sent { at: now, open });
+        if let Some(trials) = &mut self.trials {
+            trials.under_way += 1;
+            trials.next = if trials.has_room() { now } else { now + trials.rest.max(REST_MAX) };
+        }
+        Some(self.first + self.under_way.len() as u64 - 1)
+    }
+
+    /// What is known of a request that was not known before: `over` says for each bound whether it is over it, where that is known.
+    pub(super) fn told(&mut self, number: Number, open: u8, over: impl Fn(&LatencyBound) -> Option<bool>, facts: &Facts<'_>) {
+        self.sweep(facts);
+        for (place, (bound, _)) in facts.bounds.all.iter().enumerate() {
+            let Some(over) = over(bound) else { continue };
+            let bit = 1 << place;
+            let is_open = match number {
+                Some(number) => self.take(number, bit),
+                None => open & bit != 0,
+            };
+            if is_open {
+                self.decide(number, place, over, facts);
+            }
+        }
+    }
+
+    /// A request has ended, whatever else is not known of it.
+    pub(super) fn ended(&mut self, number: Number) {
+        let Some(number) = number else { return };
+        self.take(number, u8::MAX);
+        if let Some(trials) = self.trials.as_mut().filter(|trials| number >= trials.from) {
+            trials.under_way = trials.under_way.saturating_sub(1);
+            if trials.good > 0 && trials.has_room() {
+                trials.next = trials.since;
+            }
+        }
+        self.forget();
+    }
+
+    /// Requests under way that are late already are over the bound, without waiting for how late they will be.
+    pub(super) fn sweep(&mut self, facts: &Facts<'_>) {
+        for (place, (bound, _)) in facts.bounds.all.iter().enumerate() {
+            let late = |sent: &Sent| facts.now.saturating_duration_since(sent.at) >= bound.within;
+            let mut number = self.undecided.get(place).copied().unwrap_or(0).max(self.first);
+            while let Some(sent) = self.under_way.get_mut((number - self.first) as usize) {
+                if sent.open & 1 << place != 0 {
+                    if !late(sent) {
+                        break;
+                    }
+                    sent.open &= !(1 << place);
+                    self.decide(Some(number), place, true, facts);
+                }
+                number += 1;
+            }
+            if let Some(undecided) = self.undecided.get_mut(place) {
+                *undecided = number;
+            }
+        }
+        self.forget();
+    }
+
+    /// How the target is to be regarded.
+    pub(super) fn regard(&self) -> Regard {
+        match &self.trials {
+            None => Regard::Kept,
+            Some(trials) => Regard::Broken { next: trials.next, promising: trials.good > 0 },
+        }
+    }
+
+    /// Since when a bound counts as broken.
+    pub(super) fn broken_since(&self) -> Option<Instant> {
+        self.trials.map(|trials| trials.since)
+    }
+
+    /// It was chosen for a trial, so that no other request chooses it before that one is sent.
+    pub(super) fn chosen(&mut self, now: Instant) {
+        if let Some(trials) = self.trials.as_mut().filter(|trials| trials.good == 0) {
+            trials.next = now + trials.rest;
+        }
+    }
+
+    /// The share of answers of late over each bound.
+    pub(super) fn over(&self, now: Instant) -> impl Iterator<Item = (Option<f32>, bool)> {
+        self.verdicts.iter().map(move |(verdict, mean)| {
+            let known = mean.weight(&SHOWN, now) >= 1.0;
+            (mean.mean().filter(|_| known), verdict.is_broken())
+        })
+    }
+
+    fn decide(&mut self, number: Number, place: usize, over: bool, facts: &Facts<'_>) {
+        let (Some((verdict, mean)), Some((_, tests))) = (self.verdicts.get_mut(place), facts.bounds.all.get(place)) else { return };
+        mean.add(f32::from(u8::from(over)), &SHOWN, facts.now);
+        // What was sent before the bound was broken says nothing for a return.
+        let before = self.trials.is_some_and(|trials| number.is_none_or(|number| number < trials.from));
+        if !before {
+            verdict.add(over, tests, facts.threshold, facts.now);
+        }
+        let broken = self.verdicts.iter().any(|(verdict, _)| verdict.is_broken());
+        match &mut self.trials {
+            None if broken => self.trials = Some(Trials::new(self.first + self.under_way.len() as u64, facts.now)),
+            Some(_) if !broken => self.trials = None,
+            Some(trials) if !before => trials.add(over, facts.now),
+            _ => {}
+        }
+    }
+
+    /// Takes what is open of a request.
+    fn take(&mut self, number: u64, bits: u8) -> bool {
+        let Some(sent) = number.checked_sub(self.first).and_then(|at| self.under_way.get_mut(at as usize)) else { return false };
+        let open = sent.open & bits;
+        sent.open &= !bits;
+        open != 0
+    }
+
+    fn forget(&mut self) {
+        while self.under_way.front().is_some_and(|sent| sent.open == 0) {
+            self.under_way.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+/// What a record is told with every fact.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) bounds: &'a Bounds,
+    /// Of the tests.
+    pub(super) threshold: f32,
+    pub(super) now: Instant,
+}
+
+impl Facts<'_> {
+    /// The bounds that can be kept or broken by an answer: one without a stream has no first content.
+    pub(super) fn open(bounds: &Bounds, stream: bool) -> u8 {
+        let counts = |bound: &LatencyBound| stream || bound.moment == Moment::Whole;
+        bounds.iter().enumerate().map(|(place, bound)| u8::from(counts(bound)) << place).sum()
+    }
+}
+
+impl Trials {
+    fn new(from: u64, now: Instant) -> Self {
+        Self { since: now, from, under_way: 0, good: 0, rest: REST_FIRST, next: now + REST_FIRST }
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way < 1 << self.good.min(DOUBLINGS_MAX)
+    }
+
+    fn add(&mut self, over: bool, now: Instant) {
+        if over {
+            self.good = 0;
+            self.next = now + self.rest;
+            self.rest = (self.rest * 2).min(REST_MAX);
+            return;
+        }
+        self.good = self.good.saturating_add(1);
+        self.next = if self.has_room() { now } else { now + REST_MAX };
+    }
+}
