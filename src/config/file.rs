@@ -59,6 +59,11 @@ impl<'a> Reading<'a> {
         self.found.borrow_mut().faults.push((at.offset, finding));
     }
 
+    /// How many faults there are so far.
+    pub(super) fn fault_count(&self) -> usize {
+        self.found.borrow().faults.len()
+    }
+
     /// Notes a warning.
     pub(super) fn warn(&self, at: &Spot, text: impl Into<String>) {
         let finding = self.finding(at, text.into());
@@ -214,6 +219,11 @@ impl<'r, 'd> Table<'r, 'd> {
         self.get(key).and_then(|(value, _)| value.get_ref().as_array().map(|array| array.is_empty())).unwrap_or_default()
     }
 
+    /// Whether the value is a table without entries.
+    pub(super) fn is_empty_table(&self, key: &str) -> bool {
+        self.get(key).and_then(|(value, _)| value.get_ref().as_table().map(|table| table.is_empty())).unwrap_or_default()
+    }
+
     /// The entries in the order of the file.
     fn named(&self) -> Vec<(&'d str, &'d Spanned<DeValue<'d>>, Spot)> {
         let mut entries: Vec<_> = self.entries.into_iter().flatten().collect();
@@ -248,6 +258,18 @@ impl<'r, 'd> Table<'r, 'd> {
             }
         }
         Some(names)
+    }
+
+    /// A string, or an array of strings; none of them empty.
+    pub(super) fn one_or_more(&self, key: &str) -> Option<Vec<Text>> {
+        match self.get(key)?.0.get_ref() {
+            DeValue::String(_) => Some(vec![self.name(key)?]),
+            DeValue::Array(_) => self.names(key),
+            other => {
+                self.reading.mismatch(&self.spot(key), "a string or an array of strings", other);
+                None
+            }
+        }
     }
 
     /// A boolean.
