@@ -1,7 +1,12 @@
 //! Decisions: which model, which target, whether again. Values in, values out: no await, no socket, and the time and chance are
 //! arguments, so that a simulation of hours runs in a moment.
 
+pub mod caller;
+pub mod difficulty;
+mod digest;
 pub mod features;
+pub mod fit;
+pub mod prompt;
 
 use std::time::Duration;
 
