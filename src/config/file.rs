@@ -59,6 +59,11 @@ impl<'a> Reading<'a> {
         self.found.borrow_mut().faults.push((at.offset, finding));
     }
 
+    /// How many faults there are so far.
+    pub(super) fn fault_count(&self) -> usize {
+        self.found.borrow().faults.len()
+    }
+
     /// Notes a warning.
     pub(super) fn warn(&self, at: &Spot, text: impl Into<String>) {
         let finding = self.finding(at, text.into());
@@ -212,6 +217,11 @@ impl<'r, 'd> Table<'r, 'd> {
     /// Whether the value is an array without elements.
     pub(super) fn is_empty_array(&self, key: &str) -> bool {
         self.get(key).and_then(|(value, _)| value.get_ref().as_array().map(|array| array.is_empty())).unwrap_or_default()
+    }
+
+    /// Whether the value is a table without entries.
+    pub(super) fn is_empty_table(&self, key: &str) -> bool {
+        self.get(key).and_then(|(value, _)| value.get_ref().as_table().map(|table| table.is_empty())).unwrap_or_default()
     }
 
     /// The entries in the order of the file.

@@ -16,6 +16,7 @@ mod place;
 mod provider;
 mod render;
 mod resolve;
+mod routes;
 mod strategy;
 mod values;
 
@@ -28,6 +29,7 @@ pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
 pub use render::render;
+pub use routes::{Between, Clock, Count, Days, Glob, Holds, Route, Sample, Sticky, Then, When, Who, Words};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -160,6 +162,8 @@ pub struct Policy {
     pub providers: Vec<Arc<Provider>>,
     /// Model aliases, in the order of the file.
     pub models: Vec<Arc<Model>>,
+    /// Which request goes to which model, whatever it asked for: the first that matches counts.
+    pub routes: Vec<Route>,
     /// What it knows of models, beside the catalogue.
     pub overrides: Overrides,
     /// The aliases again, by name.
@@ -167,13 +171,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy of these providers and aliases; of two aliases with one name the first counts.
+    /// A policy of these providers and aliases, without rules; of two aliases with one name the first counts.
     pub fn new(version: String, providers: Vec<Arc<Provider>>, models: Vec<Arc<Model>>, overrides: Overrides) -> Self {
         let mut by_name = HashMap::with_capacity(models.len());
         for model in &models {
             by_name.entry(model.name.clone()).or_insert_with(|| Arc::clone(model));
         }
-        Self { version, providers, models, overrides, by_name }
+        Self { version, providers, models, routes: Vec::new(), overrides, by_name }
     }
 }
 

@@ -217,6 +217,11 @@ fn headers(reading: &Reading<'_>, table: &Table<'_, '_>) -> Vec<(HeaderName, Hea
     headers
 }
 
+/// Whether a header of this name is a credential.
+pub(super) fn carries_credential(name: &HeaderName) -> bool {
+    HEADERS_REFUSED.iter().any(|(refused, why)| *why == CREDENTIAL && name.as_str() == *refused)
+}
+
 /// Whether something of this name mostly holds a secret.
 pub(super) fn secretive(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

@@ -10,8 +10,8 @@ use super::provider::secretive;
 use super::strategy::LATENCY_KEYS;
 use super::values::{show_duration, show_size};
 use super::{
-    Bounds, CapabilityRow, Config, Credential, HttpVersion, Identity, LatencyBound, Layout, Listen, Model, Place, PriceRow, Provider, Site,
-    Strategy, Target, overrides,
+    Between, Bounds, CapabilityRow, Clock, Config, Count, Credential, Days, Glob, Holds, HttpVersion, Identity, LatencyBound, Layout,
+    Listen, Model, Place, PriceRow, Provider, Route, Site, Sticky, Strategy, Target, Then, When, Who, overrides,
 };
 use crate::ir::Dialect;
 
@@ -23,6 +23,7 @@ pub fn render(config: &Config) -> String {
     bounds(&mut out, &config.bootstrap.bounds);
     config.policy.providers.iter().for_each(|each| provider(&mut out, each));
     config.policy.models.iter().for_each(|each| model(&mut out, each));
+    config.policy.routes.iter().for_each(|each| route(&mut out, each));
     config.policy.overrides.prices.iter().for_each(|each| price(&mut out, each));
     config.policy.overrides.capabilities.iter().for_each(|each| capability(&mut out, each));
     out.0
@@ -181,6 +182,87 @@ fn share(permille: u32) -> String {
     format!("{:?}", f64::from(permille) / 1000.0)
 }
 
+fn route(out: &mut Toml, route: &Route) {
+    out.header("[[routes]]");
+    match &route.name {
+        Some(name) => out.text("name", name),
+        None => out.none("name"),
+    }
+    match &route.then {
+        Then::Use(model) => out.text("use", model),
+        Then::Deny(message) => out.text("deny", message),
+    }
+    if route.when.says_nothing() {
+        return out.raw("when", "{}");
+    }
+    out.line(format_args!("[routes.when]"));
+    let When { model, operations, stream, counts, holds, who, headers, time, sample, words, pattern } = &route.when;
+    let globs = |globs: &[Glob]| texts(globs.iter().map(Glob::as_str));
+    if !model.is_empty() {
+        out.raw("model", &globs(model));
+    }
+    if !operations.is_empty() {
+        out.raw("operation", &texts(operations.iter().map(|operation| operation.label())));
+    }
+    if let Some(stream) = stream {
+        out.raw("stream", &stream.to_string());
+    }
+    for (count, between) in counts {
+        between_bounds(out, *count, *between);
+    }
+    for (key, wanted) in holds.iter().flat_map(|(own, wanted)| key_of(*own, &Holds::ALL).map(|key| (key, wanted))) {
+        out.raw(key, &wanted.to_string());
+    }
+    for (key, patterns) in who.iter().flat_map(|(own, patterns)| key_of(*own, &Who::ALL).map(|key| (key, patterns))) {
+        out.raw(key, &globs(patterns));
+    }
+    if !headers.is_empty() {
+        let headers: Vec<_> =
+            headers.iter().map(|(name, glob)| format!("{} = {}", literal(name.as_str()), literal(glob.as_str()))).collect();
+        out.raw("headers", &format!("{{ {} }}", headers.join(", ")));
+    }
+    if let Some(time) = time {
+        clock(out, time);
+    }
+    if let Some(sample) = sample {
+        out.raw("percent", &format!("{:?}", f64::from(sample.ppm) / 10_000.0));
+        key_of(sample.sticky, &Sticky::ALL).iter().for_each(|word| out.text("sticky", word));
+    }
+    if let Some(words) = words {
+        out.raw("words", &texts(&words.list));
+    }
+    if let Some(pattern) = pattern {
+        out.text("pattern", pattern.as_str());
+    }
+}
+
+fn key_of<T: PartialEq>(own: T, all: &[(T, &'static str)]) -> Option<&'static str> {
+    all.iter().find(|(each, _)| *each == own).map(|(_, key)| *key)
+}
+
+fn between_bounds(out: &mut Toml, count: Count, between: Between) {
+    let show = |bound: u64| match count {
+        Count::Difficulty => share(u32::try_from(bound).unwrap_or(u32::MAX)),
+        Count::InputTokens | Count::Messages | Count::OutputTokens => bound.to_string(),
+    };
+    for (_, min, max) in Count::ALL.iter().filter(|(each, ..)| *each == count) {
+        for (key, bound) in [(min, between.min), (max, between.max)] {
+            if let Some(bound) = bound {
+                out.raw(key, &show(bound));
+            }
+        }
+    }
+}
+
+fn clock(out: &mut Toml, clock: &Clock) {
+    let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    out.text("hours", &format!("{}-{}", time(clock.from), time(clock.until)));
+    let days: Vec<_> = Days::WORDS.iter().enumerate().filter(|(day, _)| clock.days.has(*day)).map(|(_, word)| *word).collect();
+    out.raw("days", &texts(&days));
+    let sign = if clock.offset_minutes < 0 { '-' } else { '+' };
+    out.text("utc_offset", &format!("{sign}{}", time(clock.offset_minutes.unsigned_abs())));
+}
+
 fn price(out: &mut Toml, row: &PriceRow) {
     out.header("[[prices]]");
     out.text("provider", &row.of.provider);
@@ -256,7 +338,7 @@ fn literal(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn texts(texts: &[String]) -> String {
-    let texts: Vec<_> = texts.iter().map(|text| literal(text)).collect();
+fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<_> = texts.into_iter().map(|text| literal(text.as_ref())).collect();
     format!("[{}]", texts.join(", "))
 }

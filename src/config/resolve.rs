@@ -11,12 +11,13 @@ use super::load::Rejected;
 use super::locate::Finding;
 use super::overrides::Overrides;
 use super::provider::Providers;
+use super::routes;
 use super::strategy;
 use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, values};
 
 /// The keys of each table.
 pub(super) mod keys {
-    pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models", "prices", "capabilities"];
+    pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models", "routes", "prices", "capabilities"];
     pub(in super::super) const LISTEN: &[&str] = &["app", "unix", "admin", "drain_timeout", "hosts", "origins", "workers"];
     pub(in super::super) const IDENTITY: &[&str] = &["team", "app"];
     pub(in super::super) const BOUNDS: &[&str] = &[
@@ -57,6 +58,40 @@ pub(super) mod keys {
     ];
     pub(in super::super) const MODEL: &[&str] = &["name", "targets", "strategy", "latency_target", "retry", "timeout", "hedge", "strict"];
     pub(in super::super) const TARGET: &[&str] = &["provider", "model", "weight"];
+    pub(in super::super) const ROUTE: &[&str] = &["name", "when", "use", "deny"];
+    pub(in super::super) const WHEN: &[&str] = &[
+        "model",
+        "operation",
+        "stream",
+        "min_input_tokens",
+        "max_input_tokens",
+        "min_messages",
+        "max_messages",
+        "min_output_tokens",
+        "max_output_tokens",
+        "min_difficulty",
+        "max_difficulty",
+        "has_tools",
+        "has_images",
+        "has_documents",
+        "has_audio",
+        "has_video",
+        "structured_output",
+        "reasoning",
+        "team",
+        "app",
+        "user",
+        "key",
+        "tag",
+        "headers",
+        "hours",
+        "days",
+        "utc_offset",
+        "percent",
+        "sticky",
+        "words",
+        "pattern",
+    ];
     pub(in super::super) const PRICES: &[&str] =
         &["provider", "model", "input_usd", "cached_input_usd", "cache_write_usd", "output_usd", "reasoning_usd"];
     pub(in super::super) const CAPABILITIES: &[&str] = &[
@@ -97,7 +132,8 @@ pub(super) fn resolve(reading: Reading<'_>, text: &str) -> Result<(Config, Vec<F
     let providers = Providers::read(&reading, &root);
     let overrides = Overrides::read(&reading, &root, &providers);
     let models = models(&reading, &root, &providers, &overrides);
-    let policy = Policy::new(values::digest(text), providers.resolved, models, overrides);
+    let mut policy = Policy::new(values::digest(text), providers.resolved, models, overrides);
+    policy.routes = routes::read(&reading, &root, &policy);
     let (watched, warnings) = reading.finish()?;
     Ok((Config { bootstrap, policy, watched }, warnings))
 }

@@ -15,6 +15,7 @@ use crate::ir::{MaxTokensName, Thinking};
 
 mod overrides;
 mod providers;
+mod routes;
 
 fn env(name: &str) -> Option<String> {
     let value = match name {
@@ -78,9 +79,12 @@ fn each_fault_has_its_place_and_key_and_what_was_meant() {
         ("[listen]\n drain = \"1s\"", &["2:2: listen.drain: unknown key (did you mean \"drain_timeout\"?)"]),
         (
             "[cache]\nenabled = true",
-            &["1:2: cache: unknown key (known here: listen, identity, bounds, providers, models, prices, capabilities)"],
+            &["1:2: cache: unknown key (known here: listen, identity, bounds, providers, models, routes, prices, capabilities)"],
         ),
-        ("[[limits]]", &["1:3: limits: unknown key (known here: listen, identity, bounds, providers, models, prices, capabilities)"]),
+        (
+            "[[limits]]",
+            &["1:3: limits: unknown key (known here: listen, identity, bounds, providers, models, routes, prices, capabilities)"],
+        ),
         ("[listen]\napp = 4141", &["2:7: listen.app: expected a string, found a number"]),
         (
             "[listen]\napp = \"localhost:4141\"",
@@ -674,6 +678,12 @@ hedge = { after_p = 90 }
 retry = { attempts = 9 }
 timeout = { connect = "1s", first_token = "2s", idle = "3s", total = "4s" }
 strict = true
+[[routes]]
+name = "all of it"
+when = { model = ["auto", "gpt-*"], operation = "chat", stream = true, min_input_tokens = 1, max_input_tokens = 2, min_messages = 3, max_messages = 4, min_output_tokens = 5, max_output_tokens = 6, min_difficulty = 0.25, max_difficulty = 1, has_tools = false, has_images = true, has_documents = false, has_audio = true, has_video = false, structured_output = true, reasoning = false, team = "t", app = ["a", "b*"], user = "u", key = "k*", tag = "env=prod", headers = { X-Env = "staging-*", x-b = "*" }, hours = "22:00-6:30", days = ["fri", "mon"], utc_offset = "-05:30", percent = 12.5, sticky = "session", words = ["c++", "Straße"], pattern = '\d{4}-"x"' }
+use = "m"
+[[routes]]
+deny = "not here"
 [[prices]]
 provider = "plain"
 model = "x*"
@@ -730,6 +740,12 @@ fn the_printed_configuration_says_the_same_without_secrets() {
         "latency_target = { p95_first_token = \"800ms\", p50_total = \"9s\" }",
         "hedge = { after_p = 90, max_ratio = 0.05 }",
         "retry = { attempts = 9, budget = 0.2 }",
+        "hours = \"22:00-06:30\"",
+        "days = [\"mon\", \"fri\"]",
+        "utc_offset = \"-05:30\"",
+        "percent = 12.5",
+        "max_difficulty = 1.0",
+        "headers = { \"x-env\" = \"staging-*\", \"x-b\" = \"*\" }",
     ] {
         assert!(printed.contains(line), "{line} not in\n{printed}");
     }
@@ -761,6 +777,7 @@ fn the_example_is_a_configuration_that_states_the_defaults() {
 
 fn is_entry(line: &str) -> bool {
     line.starts_with("[providers.")
+        || line.starts_with("[routes.")
         || line.starts_with("[[")
         || line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
 }
@@ -780,6 +797,8 @@ fn the_example_and_print_config_have_every_key() {
         keys::TIMEOUT,
         keys::PRICES,
         keys::CAPABILITIES,
+        keys::ROUTE,
+        keys::WHEN,
     ];
     for key in tables.concat() {
         let entry = format!("{key} = ");

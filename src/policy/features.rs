@@ -1,12 +1,23 @@
 //! What a request is, as far as rules, fit and price ask.
 
+#[cfg(test)]
+mod tests;
+mod tokens;
+
 use super::SizeClass;
+use super::digest::Digest;
+use crate::base::json::{Envelope, Raw};
+use crate::ir::{
+    Dialect, Effort, MediaKind, Message, OutputFormat, Part, Reasoning, ReasoningMode, Request, Role, Source, Text, Tool, ToolChoice,
+};
 
 /// What a request is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features {
     /// Tokens of the prompt, tools and media included, by estimate.
     pub input_tokens: u64,
+    /// Of these, those of media, which are little more than guessed.
+    pub media_tokens: u64,
     /// The asked-for bound on output tokens.
     pub output_tokens_max: Option<u64>,
     /// Turns of the conversation, system turns left out.
@@ -21,6 +32,53 @@ pub struct Features {
 }
 
 impl Features {
+    /// Of a request that was decoded: one walk over it.
+    pub fn of(request: &Request<'_>) -> Self {
+        let mut walk = Walk::new();
+        request.tools.iter().for_each(|tool| walk.tool(tool));
+        request.messages.iter().for_each(|message| walk.message(message));
+        walk.asked(request);
+        Self {
+            input_tokens: walk.text.tokens().saturating_add(walk.media),
+            media_tokens: walk.media,
+            output_tokens_max: request.output_tokens_max,
+            messages: walk.turns,
+            stream: request.stream,
+            has: walk.has,
+            // 0 has a meaning of its own.
+            session: walk.session.finish().max(1),
+        }
+    }
+
+    /// Of a request that nobody decodes, by its bytes and its top-level members. What only a reading shows is left out: the
+    /// turns, the media, the session.
+    pub fn of_bytes(dialect: Dialect, body: &[u8], envelope: &Envelope, stream: bool) -> Self {
+        let (text, media) = tokens::of_unread(body);
+        let member = |name| envelope.get(body, name).and_then(|value| Raw::validated(value).ok()).filter(|value| !value.is_null());
+        let within = |outer, inner| member(outer).and_then(|value| value.member(inner));
+        let tools = member("tools").or_else(|| within("toolConfig", "tools"));
+        let bound = ["max_completion_tokens", "max_output_tokens", "max_tokens"].into_iter().find_map(member);
+        let bound = bound.or_else(|| within("generationConfig", "maxOutputTokens")).or_else(|| within("inferenceConfig", "maxTokens"));
+        let mut has = Has::default();
+        for tool in tools.into_iter().flat_map(Raw::elements) {
+            has = has.and(Has::TOOLS);
+            if offers_own(dialect, tool) {
+                has = has.and(Has::SIDE_EFFECTS);
+            }
+        }
+        if ACTING.iter().any(|name| member(name).is_some_and(acts)) {
+            has = has.and(Has::SIDE_EFFECTS);
+        }
+        Self {
+            input_tokens: text.tokens().saturating_add(media),
+            media_tokens: media,
+            output_tokens_max: bound.and_then(Raw::u64),
+            stream,
+            has,
+            ..Self::default()
+        }
+    }
+
     /// Its size class.
     pub fn class(&self) -> SizeClass {
         SizeClass::of(self.input_tokens)
@@ -56,9 +114,180 @@ impl Has {
         self.0 & other.0 == other.0
     }
 
+    /// Whether any of `other` is in it.
+    pub fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// The union.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// Top-level members by which the provider acts or remembers.
+const ACTING: [&str; 6] = ["conversation", "previous_response_id", "background", "mcp_servers", "container", "web_search_options"];
+
+/// Whether such a member's value says that it does.
+fn acts(value: Raw<'_>) -> bool {
+    !value.is_null() && value.bool() != Some(false) && !(value.is_array() && value.elements().next().is_none())
+}
+
+/// The beginnings of the kinds of tools that vendors define and callers run.
+const RUN_BY_CALLERS: [&str; 8] = ["bash_", "text_editor_", "memory_", "computer", "local_shell", "apply_patch", "function", "custom"];
+
+/// Whether the provider runs a tool of this kind.
+fn runs_at_provider(kind: &str) -> bool {
+    !RUN_BY_CALLERS.iter().any(|own| kind.starts_with(own)) && kind != "namespace"
+}
+
+/// Whether an element of the wire's tools is one that the provider runs.
+fn offers_own(dialect: Dialect, tool: Raw<'_>) -> bool {
+    match dialect {
+        Dialect::Gemini => tool.members().any(|(name, value)| !value.is_null() && runs_at_provider(&name)),
+        Dialect::Bedrock => tool.member("systemTool").is_some(),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Anthropic => {
+            tool.member("type").and_then(Raw::string).is_some_and(|kind| runs_at_provider(&kind))
+        }
+    }
+}
+
+/// Whether a request asks for reasoning.
+pub(super) fn asks_to_reason(reasoning: &Reasoning) -> bool {
+    let off = reasoning.mode == Some(ReasoningMode::Disabled) || reasoning.effort == Some(Effort::None);
+    !off && (reasoning.mode.is_some() || reasoning.effort.is_some() || reasoning.budget_tokens.is_some())
+}
+
+/// The walk over a request.
+struct Walk {
+    text: tokens::Twelfths,
+    media: u64,
+    turns: u32,
+    has: Has,
+    session: Digest,
+    /// Whether the first user turn is behind.
+    begun: bool,
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self { text: tokens::Twelfths(0), media: 0, turns: 0, has: Has::default(), session: Digest::new(), begun: false }
+    }
+
+    fn tool(&mut self, tool: &Tool<'_>) {
+        // Its place among the others, and what the provider writes around it.
+        const AROUND: u64 = 8;
+        self.has = self.has.and(Has::TOOLS);
+        self.add(AROUND);
+        match tool {
+            Tool::Function { name, description, parameters, .. } => {
+                self.words(name);
+                description.iter().for_each(|description| self.words(description));
+                parameters.iter().for_each(|schema| self.json(schema.raw()));
+            }
+            Tool::Custom { name, description, format } => {
+                self.words(name);
+                description.iter().for_each(|description| self.words(description));
+                format.iter().for_each(|format| self.json(*format));
+            }
+            Tool::Opaque { kind, raw, .. } => {
+                self.json(*raw);
+                if runs_at_provider(kind) {
+                    self.has = self.has.and(Has::SIDE_EFFECTS);
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        const AROUND: u64 = 4;
+        self.add(AROUND);
+        if !matches!(message.role, Role::System | Role::Developer) {
+            self.turns = self.turns.saturating_add(1);
+        }
+        message.parts.iter().for_each(|part| self.part(part));
+        self.begun |= message.role == Role::User;
+    }
+
+    fn part(&mut self, part: &Part<'_>) {
+        match part {
+            Part::Text { text, .. } | Part::Refusal(text) | Part::RedactedReasoning(text) | Part::Reasoning { text, .. } => {
+                self.words(text)
+            }
+            Part::ToolCall { name, arguments, .. } => {
+                self.words(name);
+                self.words(arguments);
+            }
+            Part::ToolResult { parts, .. } => parts.iter().for_each(|part| self.part(part)),
+            Part::Media(media) => {
+                self.has = self.has.and(match media.kind {
+                    MediaKind::Image => Has::IMAGES,
+                    MediaKind::Document => Has::DOCUMENTS,
+                    MediaKind::Audio => Has::AUDIO,
+                    MediaKind::Video => Has::VIDEO,
+                });
+                match &media.source {
+                    Source::Plain(text) => self.words(text),
+                    Source::Base64 { data, .. } | Source::Url(data) | Source::FileId { id: data, .. } => {
+                        self.media += tokens::of_media(media);
+                        self.remember(bytes_of(data));
+                    }
+                    Source::Opaque { raw, .. } => {
+                        self.media += tokens::of_media(media);
+                        self.remember(raw.get().as_bytes());
+                    }
+                }
+            }
+            Part::Opaque { raw, .. } => self.json(*raw),
+        }
+    }
+
+    /// What stands beside the conversation.
+    fn asked(&mut self, request: &Request<'_>) {
+        self.begun = true;
+        if let Some(OutputFormat::JsonSchema { schema, .. }) = &request.output {
+            self.has = self.has.and(Has::STRUCTURED_OUTPUT);
+            self.json(schema.raw());
+        }
+        if request.reasoning.as_ref().is_some_and(asks_to_reason) {
+            self.has = self.has.and(Has::REASONING);
+        }
+        if matches!(&request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })) {
+            self.has = self.has.and(Has::FORCED_TOOL);
+        }
+        if request.extensions.iter().any(|extension| ACTING.contains(&&*extension.name) && acts(extension.value)) {
+            self.has = self.has.and(Has::SIDE_EFFECTS);
+        }
+    }
+
+    fn words(&mut self, text: &Text<'_>) {
+        self.text.0 += tokens::of_text(text).0;
+        self.remember(bytes_of(text));
+    }
+
+    fn json(&mut self, raw: Raw<'_>) {
+        let (text, media) = tokens::of_unread(raw.get().as_bytes());
+        self.text.0 += text.0;
+        self.media += media;
+        self.remember(raw.get().as_bytes());
+    }
+
+    fn add(&mut self, tokens: u64) {
+        self.text.0 += 12 * tokens;
+    }
+
+    /// Takes what stays the same from turn to turn into the session's name.
+    fn remember(&mut self, bytes: &[u8]) {
+        if !self.begun {
+            self.session = self.session.ends(bytes);
+        }
+    }
+}
+
+fn bytes_of<'t>(text: &'t Text<'_>) -> &'t [u8] {
+    match text {
+        Text::Escaped(inner) => inner.as_bytes(),
+        Text::Plain(plain) => plain.as_bytes(),
     }
 }

@@ -3,12 +3,17 @@
 
 pub mod blame;
 pub mod budget;
+pub mod caller;
 pub mod choose;
 mod decay;
+pub mod difficulty;
+mod digest;
 pub mod features;
+pub mod fit;
 pub mod habits;
 pub mod health;
 pub mod latency;
+pub mod prompt;
 pub mod quote;
 pub mod sticky;
 pub mod tries;
