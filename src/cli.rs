@@ -2,6 +2,8 @@
 //!
 //! Results go to stdout and logs to stderr. The exit code is 0 for done, 1 for failed, 2 for wrong usage.
 
+mod explain;
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+pub use explain::{Asked, explain};
 
 use crate::config::{Config, Finding, Outside, Rejected, render};
 
@@ -60,6 +64,13 @@ pub enum Command {
         /// The configuration's file, where one was named.
         config: Option<PathBuf>,
     },
+    /// Explain what would happen to a request.
+    Explain {
+        /// The configuration's file, where one was named.
+        config: Option<PathBuf>,
+        /// The request, but for its body.
+        asked: Asked,
+    },
 }
 
 /// How to log.
@@ -105,6 +116,7 @@ Examples:
   outrider -c sidecar.toml           run with this configuration
   outrider check sidecar.toml        say what is wrong with a configuration
   outrider print-config              show what counts, with every default
+  outrider explain < request.json    show what would happen to a request, and why
   outrider run --help                say more about a command
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.")]
@@ -150,6 +162,23 @@ Examples:
   outrider print-config
   outrider print-config -c sidecar.toml")]
     PrintConfig(ConfigFile),
+    /// Print, as JSON, what would happen to the request on stdin and why; nothing is sent
+    #[command(after_help = "\
+Examples:
+  outrider explain -c sidecar.toml < request.json
+  outrider explain --header 'x-outrider-user: alice' < request.json
+  outrider explain --path /v1beta/models/fast:generateContent < request.json
+  echo '{\"model\": \"echo/echo\", \"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}' | outrider explain")]
+    Explain {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// A header of the request; may be given several times
+        #[arg(long = "header", value_name = "NAME: VALUE")]
+        headers: Vec<String>,
+        /// The path of the request [default: /v1/chat/completions, /v1/responses or /v1/messages, by what the body looks like]
+        #[arg(long, value_name = "PATH")]
+        path: Option<String>,
+    },
 }
 
 /// Understands a command line, the program's name first. The error may also be the text of `--help` or `--version`:
@@ -159,6 +188,9 @@ pub fn parse<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) 
     let command = match command {
         None => Command::Run { config: outer },
         Some(Sub::Run(file)) => Command::Run { config: file.config.or(outer) },
+        Some(Sub::Explain { config, headers, path }) => {
+            Command::Explain { config: config.config.or(outer), asked: Asked { path, headers } }
+        }
         Some(Sub::PrintConfig(file)) => Command::PrintConfig { config: file.config.or(outer) },
         Some(Sub::Check { .. }) if outer.is_some() => {
             let text = "check takes its FILE without -c: outrider check FILE";
@@ -265,7 +297,7 @@ mod tests {
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Usage, "{line}");
             assert!(out.is_empty() && !err.is_empty(), "{line}");
         }
-        for command in ["", " run", " check", " print-config"] {
+        for command in ["", " run", " check", " print-config", " explain"] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let line = format!("outrider{command} --help");
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Done, "{line}");

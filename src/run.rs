@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -23,7 +24,7 @@ use crate::base::drain::{Drain, DrainState};
 use crate::base::rng::RootRng;
 use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected};
 use crate::credential::Credentials;
-use crate::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
+use crate::pipeline::{self, Env, Pipeline, Shared, Snapshot, Stores};
 use crate::server::admin::{ADMIN_CONNECTIONS_MAX, Admin};
 use crate::server::{self, EdgeRules, Gate, Listener, Server, Service};
 use crate::status::Status;
@@ -172,6 +173,15 @@ fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
         stores: Stores::new(bootstrap.bounds.clone(), sinks),
         drain: Drain::default(),
     }
+}
+
+/// What would happen to a request by a configuration, as JSON: by a process that has seen no traffic yet. The error says why not.
+pub fn explain(loaded: &Loaded, head: Parts, body: Bytes) -> Result<Vec<u8>, String> {
+    let bootstrap = &loaded.config.bootstrap;
+    let upstream = Arc::new(Upstream::new(Connector::Network(Arc::default()), bootstrap.bounds.idle_connections_max));
+    let line = Pipeline { shared: Arc::new(share(loaded, bootstrap)), upstream };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|cause| format!("no runtime: {cause}"))?;
+    runtime.block_on(pipeline::explain(&line, head, body)).map_err(|fault| fault.to_string())
 }
 
 /// One for each core that the cgroup grants, unless the configuration says otherwise.

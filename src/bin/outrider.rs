@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     let exit = match invocation.command {
         Command::Check { file } => cli::check(&file, &Outside::process(), &mut stdout),
         Command::PrintConfig { config } => cli::print_config(config.as_deref(), &Outside::process(), &mut stdout, &mut stderr),
+        Command::Explain { config, asked } => {
+            cli::explain(config.as_deref(), &asked, &Outside::process(), &mut std::io::stdin().lock(), &mut stdout, &mut stderr)
+        }
         Command::Run { config } => {
             let human = std::io::stderr().is_terminal();
             let format = match invocation.log.format {

@@ -398,6 +398,16 @@ pub struct LatencyBound {
     pub within: Duration,
 }
 
+impl std::fmt::Display for LatencyBound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let moment = match self.moment {
+            Moment::FirstToken => "first_token",
+            Moment::Whole => "total",
+        };
+        write!(f, "p{}_{moment} = {}", self.percentile, humantime::format_duration(self.within))
+    }
+}
+
 /// A moment of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {

@@ -80,7 +80,7 @@ fn provider(out: &mut Toml, provider: &Provider) {
         }
         match &provider.key(0).credential {
             Credential::Header(..) if provider.keys.len() > 1 => {
-                out.raw("api_key", &texts(&vec![REDACTED.to_owned(); provider.keys.len()]))
+                out.raw("api_key", &texts(vec![REDACTED.to_owned(); provider.keys.len()].as_slice()))
             }
             Credential::Header(..) => out.text("api_key", REDACTED),
             Credential::None => out.none("api_key"),

@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::HeaderValue;
 
-use crate::base::clock::Instant;
+use crate::base::clock::{self, Instant};
 use crate::base::rng::ExchangeId;
-use crate::base::{Fault, FaultKind};
+use crate::base::{Fault, FaultKind, Origin};
+use crate::ir::Usage;
+use crate::policy::choose::Watch;
+use crate::policy::health::Health;
 use crate::telemetry::{Ending, Record, Sinks};
 
 /// An open account. Dropping it without closing means that the caller went away.
@@ -16,16 +19,40 @@ pub struct Account {
     pub record: Record,
     /// Who was asked last, as `x-outrider-target`.
     pub target: Option<HeaderValue>,
+    /// Who is answering.
+    pub served: Option<Served>,
     sinks: Arc<Sinks>,
     open: Arc<AtomicUsize>,
     closed: bool,
+}
+
+/// The target that answers an exchange, to be told how the answer ended.
+pub struct Served {
+    /// Its health.
+    pub health: Arc<Health>,
+    /// Who learns how it went.
+    pub watch: Watch,
+}
+
+impl Served {
+    fn ended(self, ending: &Ending, usage: &Usage) {
+        let now = clock::now();
+        match ending {
+            Ending::Complete => self.watch.answered(usage, now),
+            Ending::Failed(fault) if fault.origin == Origin::Upstream => {
+                self.health.failed_late(fault, now);
+                self.watch.failed(now);
+            }
+            Ending::Failed(_) | Ending::ClientGone => self.watch.left(now),
+        }
+    }
 }
 
 impl Account {
     /// Opens the account of an exchange that begins now; `open` counts those that are open.
     pub fn open(id: ExchangeId, now: Instant, sinks: Arc<Sinks>, open: Arc<AtomicUsize>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
-        Self { record: Record::begin(id, now), target: None, sinks, open, closed: false }
+        Self { record: Record::begin(id, now), target: None, served: None, sinks, open, closed: false }
     }
 
     /// Closes it. Only the first call counts.
@@ -35,6 +62,9 @@ impl Account {
         }
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.estimate(ending);
+        if let Some(served) = self.served.take() {
+            served.ended(ending, &self.record.usage);
+        }
         self.record.tell(ending, &self.sinks);
     }
 
@@ -80,7 +110,7 @@ impl Drop for Account {
             return;
         }
         if std::thread::panicking() {
-            self.fail(&Fault::new(FaultKind::Internal, crate::base::Origin::Gateway, "panic"));
+            self.fail(&Fault::new(FaultKind::Internal, Origin::Gateway, "panic"));
         } else {
             self.close(&Ending::ClientGone);
         }

@@ -16,7 +16,7 @@ use crate::base::json::{Envelope, Raw};
 use crate::base::{Fault, FaultKind};
 use crate::config::Bounds;
 use crate::dialect::codec;
-use crate::ir::{Dialect, Operation};
+use crate::ir::{Dialect, Operation, Request};
 
 /// What a path and method ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,24 @@ pub(super) struct Call {
     pub timeout: Option<Duration>,
     /// The body's bytes, held until the exchange is committed.
     pub hold: Hold,
+}
+
+impl Call {
+    /// The request in the neutral form.
+    ///
+    /// # Errors
+    /// What of it cannot be read, and where.
+    pub(super) fn request(&self) -> Result<Request<'_>, Fault> {
+        let caller = codec(self.endpoint.dialect);
+        let mut request = match self.envelope.root(&self.body) {
+            Some(root) => caller.read_request(root)?,
+            None => caller.decode_request(&self.body)?,
+        };
+        if let Some(stream) = self.endpoint.stream {
+            request.stream = stream;
+        }
+        Ok(request)
+    }
 }
 
 /// Finds the endpoint.

@@ -4,6 +4,7 @@ mod account;
 mod answer;
 mod attempt;
 mod embed;
+mod explain;
 mod good;
 mod held;
 mod ingress;
@@ -13,7 +14,9 @@ mod one_try;
 mod opaque;
 mod outbound;
 mod passing;
+mod race;
 mod relay;
+mod routing;
 mod snapshot;
 
 use std::sync::Arc;
@@ -25,7 +28,9 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 
 pub use account::Account;
+pub use explain::explain;
 pub use held::Held;
+pub use routing::order;
 pub use snapshot::{Route, Snapshot, Stores};
 
 use crate::base::body::Body;
@@ -133,12 +138,13 @@ impl Pipeline {
         account.record.receiving = clock::now().duration_since(account.record.started);
         account.record.request_bytes = call.body.len() as u64;
         account.record.stream = call.stream;
-        let route = snapshot.route(&call.model, &stores.sinks.meters)?;
+        let route = snapshot.route(&call.model, stores)?;
         account.record.model = Some(Arc::clone(&route.name));
         if let Some(counted) = models::count_tokens_here(&call, &route)? {
             return Ok(counted);
         }
-        attempt::first_good(self, &mut call, &route, account).await
+        let routed = routing::routed(self, &call, route);
+        attempt::first_good(self, &mut call, &routed, account).await
     }
 
     /// What is refused before a byte of the body is read.

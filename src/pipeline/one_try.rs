@@ -47,6 +47,10 @@ pub(super) struct Try<'t> {
     pub route: &'t Route,
     /// Which of its targets.
     pub index: usize,
+    /// With which of its provider's keys.
+    pub key: usize,
+    /// When it must have shown content.
+    pub due: Instant,
     /// When all must be over.
     pub deadline: Instant,
     /// Which exchange it is for.
@@ -117,7 +121,7 @@ impl<'t> Try<'t> {
     ///
     /// # Errors
     /// Why there is no good answer; nothing in it tells the secret that was sent.
-    pub(super) async fn run(&self) -> Result<Tried, Refusal> {
+    pub(super) async fn run(self) -> Result<Tried, Refusal> {
         let mut sent = None;
         self.attempt(&mut sent).await.map_err(|mut refusal| {
             answer::redact_fault(&mut refusal.fault, sent.as_ref());
@@ -126,11 +130,9 @@ impl<'t> Try<'t> {
     }
 
     async fn attempt(&self, sent: &mut Option<Secret>) -> Result<Tried, Refusal> {
-        let timeout = &self.route.model.timeout;
         let prepared = outbound::prepare(self.call, &self.route.model, self.target())?;
         let sent_at = clock::now();
-        // Only a stream tells its first token; a whole answer may rightly take until the deadline.
-        let due = if self.call.stream { self.deadline.min(sent_at + timeout.first_token) } else { self.deadline };
+        let due = self.due;
         let answered = tokio::time::timeout_at(due, self.ask_all(&prepared, sent)).await;
         let answer = match answered {
             Ok(answer) => answer?,
@@ -167,7 +169,7 @@ impl<'t> Try<'t> {
             Place::Http(site) => {
                 let mut request = outbound::request(call, target, prepared)?;
                 let credentials = &line.shared.credentials;
-                *sent = credentials.authorize(&line.upstream, &target.provider, 0, &mut request, &prepared.body).await?;
+                *sent = credentials.authorize(&line.upstream, &target.provider, self.key, &mut request, &prepared.body).await?;
                 line.upstream.send(site, timeout.connect, request).await.map_err(|error| not_sent(&error, &target.provider))?
             }
         };

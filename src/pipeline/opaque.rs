@@ -37,7 +37,6 @@ use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
 use crate::base::{Fault, Secret};
 use crate::ir::{Dialect, Operation};
-use crate::policy::health::Health;
 use crate::policy::tries::Tries;
 use crate::telemetry::Record;
 use crate::upstream::Switched;
@@ -81,7 +80,7 @@ where
     let in_path = asked.model.as_ref().map(|(name, _)| name.clone());
     let model =
         in_path.or_else(|| query.as_deref().and_then(model_of_query)).or_else(|| payload.model.as_ref().map(|(name, _)| name.clone()));
-    let ways = Ways::find(snapshot, &asked, model.as_deref(), &stores.sinks.meters)?;
+    let ways = Ways::find(snapshot, &asked, model.as_deref(), stores)?;
     account.record.model = ways.route.as_ref().map(|route| Arc::clone(&route.name));
 
     let plan = Plan::new(asked, dialect, own_deadline, query, head, &payload, &ways);
@@ -95,27 +94,28 @@ where
         policy.attempts = 1;
     }
     let deadline = own_deadline.unwrap_or(account.record.started + ways.timeout.total);
-    let rng = || line.shared.env.rng.fork();
-    let healths: Vec<_> = ways.all.iter().map(|_| Arc::new(Health::new(1, rng(), clock::now()))).collect();
-    let mut tries = Tries::new(0..ways.all.len(), policy, plan.repeatable, deadline, rng(), Arc::default());
-    let mut last = None;
+    let healths: Vec<_> = ways.all.iter().map(|way| Arc::clone(&way.names.state.health)).collect();
+    let rng = line.shared.env.rng.fork();
+    let mut tries = Tries::new(0..ways.all.len(), policy, plan.repeatable, deadline, rng, Arc::clone(&ways.retries));
+    let mut last: Option<Refusal> = None;
     loop {
         let Some(permit) = tries.begin(&healths, clock::now()) else {
-            return Err(last.unwrap_or_else(|| Fault::internal("no provider").into()));
+            return Err(last.unwrap_or_else(|| Fault::internal("nobody was asked").into()));
         };
         let way = &ways.all[tries.index];
-        account.record.attempts += 1;
+        account.record.attempts = tries.made();
         account.record.target = Some((Arc::clone(&way.names.label), Arc::clone(&way.names.meters)));
         account.target = Some(way.names.header.clone());
         let begun = payload.with_model(way.model.as_deref());
         let mut sent = None;
         let tried = match (plan.socket, payload.rest.take()) {
-            (true, _) => plan.switch(line, way, &mut account.record, &mut sent).await,
+            (true, _) => plan.switch(line, way, permit.key(), &mut account.record, &mut sent).await,
             (false, Some(rest)) => {
                 let (upload, body) = Upload::new(begun, rest, stores.bounds.body_idle_timeout);
-                plan.once(line, way, Body::Stream(Box::pin(body)), Some(upload), &mut account.record, &mut sent).await
+                let sending = (Body::Stream(Box::pin(body)), Some(upload));
+                plan.once(line, way, permit.key(), sending, &mut account.record, &mut sent).await
             }
-            (false, None) => plan.once(line, way, Body::Full(begun), None, &mut account.record, &mut sent).await,
+            (false, None) => plan.once(line, way, permit.key(), (Body::Full(begun), None), &mut account.record, &mut sent).await,
         };
         let mut refusal = match tried {
             Ok(good) => {
@@ -128,10 +128,9 @@ where
         answer::redact_fault(&mut refusal.fault, sent.as_ref());
         stores.sinks.meters.attempt(&way.names.meters, refusal.fault.kind.label());
         permit.failed(&refusal.fault, clock::now());
-        match tries.next(&refusal.fault, &healths, clock::now()) {
-            None => return Err(refusal),
-            Some(wait) if !wait.is_zero() => tokio::time::sleep(wait).await,
-            Some(_) => {}
+        let Some(wait) = tries.next(&refusal.fault, &healths, clock::now()) else { return Err(refusal) };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
         last = Some(refusal);
     }
@@ -186,15 +185,15 @@ impl Plan {
         &self,
         line: &Pipeline,
         way: &Way,
-        body: Body,
-        upload: Option<Upload>,
+        key: usize,
+        (body, upload): (Body, Option<Upload>),
         record: &mut Record,
         secret: &mut Option<Secret>,
     ) -> Result<Good, Refusal> {
         // A signature is over the body, which has been read whole for it.
         let signed = if let Body::Full(bytes) = &body { bytes.clone() } else { Bytes::new() };
         let mut request = self.outgoing.request(&self.asked, way, body)?;
-        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, 0, &mut request, &signed).await?;
+        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, key, &mut request, &signed).await?;
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(record.receiving));
         let sent = self.outgoing.send(&line.upstream, way, request, upload.as_ref(), self.ask.limits).await;
         if let Some(upload) = &upload {
@@ -204,9 +203,16 @@ impl Plan {
     }
 
     /// One try at a WebSocket. `secret` is told what went out with it.
-    async fn switch(&self, line: &Pipeline, way: &Way, record: &mut Record, secret: &mut Option<Secret>) -> Result<Good, Refusal> {
+    async fn switch(
+        &self,
+        line: &Pipeline,
+        way: &Way,
+        key: usize,
+        record: &mut Record,
+        secret: &mut Option<Secret>,
+    ) -> Result<Good, Refusal> {
         let mut request = self.outgoing.request(&self.asked, way, Body::Empty)?;
-        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, 0, &mut request, b"").await?;
+        *secret = line.shared.credentials.authorize(&line.upstream, &way.provider, key, &mut request, b"").await?;
         record.stream = true;
         record.overhead = Some(clock::now().duration_since(record.started).saturating_sub(record.receiving));
         match self.outgoing.switch(&line.upstream, way, request, self.ask.limits).await? {

@@ -89,14 +89,7 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         );
         return Err(Fault::unsupported("model", text));
     }
-    let caller = codec(call.endpoint.dialect);
-    let mut request = match call.envelope.root(&call.body) {
-        Some(root) => caller.read_request(root)?,
-        None => caller.decode_request(&call.body)?,
-    };
-    if let Some(stream) = call.endpoint.stream {
-        request.stream = stream;
-    }
+    let request = call.request()?;
     let mut notes = Notes::default();
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
     codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;

@@ -9,8 +9,14 @@ use http::HeaderValue;
 use super::held::Held;
 use super::models::Listings;
 use crate::base::Fault;
-use crate::config::{Bounds, Model, Policy, Provider};
-use crate::telemetry::{ExchangeMeters, Meters, Sinks};
+use crate::base::clock;
+use crate::base::rng::RootRng;
+use crate::config::{Bounds, Key, Model, Policy, Provider, Strategy, Target};
+use crate::policy::choose::{Chooser, Entrant};
+use crate::policy::fleet::{AliasState, Fleet, TargetState};
+use crate::policy::health::Health;
+use crate::policy::quote::Quote;
+use crate::telemetry::{ExchangeMeters, Sinks};
 
 /// How many model names are kept resolved. Names beyond are resolved anew each time.
 const ROUTES_MAX: usize = 1024;
@@ -32,6 +38,14 @@ pub struct Route {
     pub name: Arc<str>,
     /// One for each of the model's targets.
     pub targets: Vec<RouteTarget>,
+    /// How each of them is.
+    pub healths: Vec<Arc<Health>>,
+    /// Who of them is asked first.
+    pub chooser: Arc<Chooser>,
+    /// What is remembered of it.
+    pub alias: Arc<AliasState>,
+    /// Whether a request must be read to choose among the targets.
+    pub reads: bool,
 }
 
 /// What the pipeline keeps ready for one target.
@@ -43,6 +57,8 @@ pub struct RouteTarget {
     pub header: HeaderValue,
     /// Its meters.
     pub meters: Arc<ExchangeMeters>,
+    /// What is remembered of it.
+    pub state: Arc<TargetState>,
 }
 
 impl Snapshot {
@@ -56,11 +72,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// No such model, or more than one provider claims it.
-    pub fn route(&self, asked: &str, meters: &Meters) -> Result<Arc<Route>, Fault> {
+    pub fn route(&self, asked: &str, stores: &Stores) -> Result<Arc<Route>, Fault> {
         if let Some(route) = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(asked) {
             return Ok(Arc::clone(route));
         }
-        let route = Arc::new(Route::new(self.policy.find(asked)?, meters));
+        let route = Arc::new(Route::new(self.policy.find(asked)?, stores));
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         if routes.len() < ROUTES_MAX {
             routes.insert(asked.into(), Arc::clone(&route));
@@ -70,32 +86,58 @@ impl Snapshot {
 }
 
 impl Route {
-    fn new(model: Arc<Model>, meters: &Meters) -> Self {
-        let targets = model.targets.iter().map(|target| {
-            let label = format!("{}/{}", target.provider.name, target.model);
-            RouteTarget::new(label, &model.name, &target.provider, meters)
+    fn new(model: Arc<Model>, stores: &Stores) -> Self {
+        let named = |target: &Target| RouteTarget::new(target.label(), &model.name, &target.provider, stores);
+        let targets: Vec<_> = model.targets.iter().map(named).collect();
+        let entrants = model.targets.iter().zip(&targets).map(|(target, names)| Entrant {
+            label: names.label.to_string(),
+            weight: target.weight,
+            latency: Arc::clone(&names.state.latency),
+            quote: Arc::new(Quote::new(&target.facts.prices)),
         });
-        Self { targets: targets.collect(), name: model.name.as_str().into(), model }
+        let alias = stores.fleet.alias(&model.name);
+        Self {
+            healths: targets.iter().map(|target| Arc::clone(&target.state.health)).collect(),
+            chooser: alias.renew(model.strategy.clone(), entrants.collect(), clock::now()),
+            alias,
+            targets,
+            name: model.name.as_str().into(),
+            reads: reads(&model),
+            model,
+        }
     }
 }
 
+/// Whether a model's targets differ in what a request may need, or the request's content decides otherwise.
+fn reads(model: &Model) -> bool {
+    let limits = |target: &Target| (target.facts.context_tokens, target.facts.output_tokens, target.facts.cannot);
+    let unlike = model.targets.windows(2).any(|pair| limits(&pair[0]) != limits(&pair[1]));
+    model.targets.len() > 1 && (unlike || model.hedge.is_some() || matches!(model.strategy, Strategy::Cheapest(_)))
+}
+
 impl RouteTarget {
-    fn new(label: String, model: &str, provider: &Provider, meters: &Meters) -> Self {
+    fn new(label: String, model: &str, provider: &Provider, stores: &Stores) -> Self {
+        let keys: Vec<u64> = provider.keys.iter().map(Key::id).collect();
         Self {
             header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("unprintable")),
+            state: stores.fleet.target(&label, &keys, stores.rng.fork(), clock::now()),
             label: label.into(),
-            meters: Arc::new(meters.target(model, &provider.name, &provider.kind)),
+            meters: Arc::new(stores.sinks.meters.target(model, &provider.name, &provider.kind)),
         }
     }
 
     /// A provider that is asked without a model.
-    pub(super) fn of_provider(provider: &Provider, meters: &Meters) -> Self {
-        Self::new(provider.name.clone(), "", provider, meters)
+    pub(super) fn of_provider(provider: &Provider, stores: &Stores) -> Self {
+        Self::new(provider.name.clone(), "", provider, stores)
     }
 }
 
 /// What outlives a reload.
 pub struct Stores {
+    /// What targets and aliases did.
+    pub fleet: Fleet,
+    /// Scatters the probes of targets.
+    rng: RootRng,
     /// Bytes held.
     pub held: Arc<Held>,
     /// Exchanges in flight, streams included.
@@ -114,6 +156,8 @@ impl Stores {
     /// Empty stores.
     pub fn new(bounds: Bounds, sinks: Sinks) -> Self {
         Self {
+            fleet: Fleet::default(),
+            rng: RootRng::from_system(),
             held: Held::new(bounds.held_bytes_max),
             exchanges: Arc::default(),
             streams: Arc::default(),

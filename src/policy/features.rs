@@ -109,6 +109,23 @@ impl Has {
     /// Something acts on the provider's side (its own tools, a stored conversation, work in the background): not to be done twice.
     pub const SIDE_EFFECTS: Self = Self(1 << 8);
 
+    const LABELS: [(Self, &str); 9] = [
+        (Self::TOOLS, "tools"),
+        (Self::IMAGES, "images"),
+        (Self::DOCUMENTS, "documents"),
+        (Self::AUDIO, "audio"),
+        (Self::VIDEO, "video"),
+        (Self::STRUCTURED_OUTPUT, "structured_output"),
+        (Self::REASONING, "reasoning"),
+        (Self::FORCED_TOOL, "forced_tool"),
+        (Self::SIDE_EFFECTS, "side_effects"),
+    ];
+
+    /// The words of what is in it.
+    pub fn labels(self) -> impl Iterator<Item = &'static str> {
+        Self::LABELS.into_iter().filter(move |(each, _)| self.has(*each)).map(|(_, label)| label)
+    }
+
     /// Whether all of `other` is in it.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0

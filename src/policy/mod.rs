@@ -10,8 +10,10 @@ pub mod difficulty;
 mod digest;
 pub mod features;
 pub mod fit;
+pub mod fleet;
 pub mod habits;
 pub mod health;
+pub mod hedge;
 pub mod latency;
 pub mod prompt;
 pub mod quote;
@@ -58,6 +60,11 @@ impl SizeClass {
     /// The class of a prompt of so many tokens.
     pub fn of(input_tokens: u64) -> Self {
         Self(Self::FROM.iter().map(|from| u8::from(input_tokens >= *from)).sum())
+    }
+
+    /// All of them, the smallest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=Self::FROM.len()).filter_map(|class| u8::try_from(class).ok().map(Self))
     }
 
     /// Its place among all.

@@ -22,6 +22,7 @@ const TOKENS: &str = "gen_ai_client_token_usage";
 const REQUESTS: &str = "outrider_requests_total";
 const OVERHEAD: &str = "outrider_overhead_seconds";
 const ATTEMPTS: &str = "outrider_upstream_attempts_total";
+const BREAKER: &str = "outrider_breaker_state";
 const LOSSES: &str = "outrider_translation_losses_total";
 const STREAMS: &str = "outrider_streams_open";
 const EXCHANGES: &str = "outrider_exchanges_open";
@@ -148,6 +149,12 @@ impl Meters {
     pub fn losses(&self, from: &'static str, to: &'static str, count: usize) {
         let labels = vec![Label::from_static_parts("from", from), Label::from_static_parts("to", to)];
         self.count(LOSSES, labels, count as u64);
+    }
+
+    /// How a target stands: 0 it is asked, 1 it is not, between them it is being tried or gets a part of its share.
+    pub fn breaker(&self, provider: &str, model: &str, state: f64) {
+        let labels = vec![Label::new("provider", provider.to_owned()), Label::new("model", model.to_owned())];
+        self.recorder.register_gauge(&Key::from_parts(BREAKER, labels), &METADATA).set(state);
     }
 
     /// A policy version is in force.
@@ -302,6 +309,7 @@ fn describe(recorder: &PrometheusRecorder) {
         (EXCHANGES, "Exchanges in flight."),
         (HELD, "Bytes of requests and answers held in memory."),
         (POLICY, "The policy version in force."),
+        (BREAKER, "Whether a target is left alone: 0 no, 1 yes, between them while it comes back."),
     ];
     for (name, text) in gauges {
         recorder.describe_gauge(name.into(), None, text.into());

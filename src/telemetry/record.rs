@@ -92,6 +92,8 @@ pub struct Record {
     pub target: Option<(Arc<str>, Arc<ExchangeMeters>)>,
     /// Tries made.
     pub attempts: u32,
+    /// Tokens of the prompt, by estimate, that targets were asked with which lost a race and were cancelled.
+    pub hedge_lost_tokens: u64,
     /// The status told to the app.
     pub status: Option<u16>,
     /// From the start to the first content.
@@ -128,6 +130,7 @@ impl Record {
             model: None,
             target: None,
             attempts: 0,
+            hedge_lost_tokens: 0,
             status: None,
             first_token: None,
             receiving: Duration::ZERO,
@@ -213,6 +216,7 @@ impl Record {
                     status = self.status.map(u64::from),
                     outcome,
                     attempts = u64::from(self.attempts),
+                    hedge_lost_tokens = (self.hedge_lost_tokens > 0).then_some(self.hedge_lost_tokens),
                     duration_us = micros(duration),
                     first_token_us = self.first_token.map(micros),
                     overhead_us = self.overhead.map(micros),

@@ -12,6 +12,7 @@
 mod corpus;
 mod embed;
 mod square;
+mod hedge;
 mod line;
 mod opaque;
 mod pairs;

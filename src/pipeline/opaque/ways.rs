@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::super::snapshot::{Route, RouteTarget, Snapshot};
+use super::super::snapshot::{Route, RouteTarget, Snapshot, Stores};
 use super::asked::Asked;
 use crate::base::{Fault, FaultKind};
 use crate::config::{Place, Provider, RetryPolicy, Site, Target, Timeouts};
 use crate::ir::Dialect;
-use crate::telemetry::Meters;
+use crate::policy::budget::RetryBudget;
 
 /// Where a request may go, the preferred first; never empty.
 pub(super) struct Ways {
@@ -20,6 +20,8 @@ pub(super) struct Ways {
     pub timeout: Timeouts,
     /// How often to try.
     pub retry: RetryPolicy,
+    /// How often all requests may be tried again.
+    pub retries: Arc<RetryBudget>,
 }
 
 /// One provider that may answer.
@@ -37,7 +39,7 @@ impl Ways {
     ///
     /// # Errors
     /// Nobody may answer it, or it is not said who of several.
-    pub(super) fn find(snapshot: &Snapshot, asked: &Asked, model: Option<&str>, meters: &Meters) -> Result<Self, Fault> {
+    pub(super) fn find(snapshot: &Snapshot, asked: &Asked, model: Option<&str>, stores: &Stores) -> Result<Self, Fault> {
         let policy = &snapshot.policy;
         if let Some(name) = &asked.provider {
             let provider = policy.providers.iter().find(|provider| provider.name == *name).ok_or_else(|| {
@@ -46,14 +48,14 @@ impl Ways {
                 Fault::caller(FaultKind::NotFound, text)
             })?;
             // Its own names of models are meant, so nothing is written over.
-            let route = model.and_then(|model| snapshot.route(&format!("{name}/{model}"), meters).ok());
-            return Ok(Self::one(provider, route, meters));
+            let route = model.and_then(|model| snapshot.route(&format!("{name}/{model}"), stores).ok());
+            return Ok(Self::one(provider, route, stores));
         }
-        let Some(model) = model else { return Ok(Self::one(only(snapshot, asked)?, None, meters)) };
-        let route = match snapshot.route(model, meters) {
+        let Some(model) = model else { return Ok(Self::one(only(snapshot, asked)?, None, stores)) };
+        let route = match snapshot.route(model, stores) {
             Ok(route) => route,
             // Not every name of a vendor's image or speech model is claimed: the vendor will know.
-            Err(fault) if fault.kind == FaultKind::ModelNotFound => return Ok(Self::one(only(snapshot, asked)?, None, meters)),
+            Err(fault) if fault.kind == FaultKind::ModelNotFound => return Ok(Self::one(only(snapshot, asked)?, None, stores)),
             Err(fault) => return Err(fault),
         };
         let targets = route.model.targets.iter().zip(&route.targets).filter(|(target, _)| speaks(&target.dialects, asked.dialect));
@@ -66,16 +68,18 @@ impl Ways {
             );
             return Err(Fault::unsupported("model", text));
         }
-        Ok(Self { all, timeout: route.model.timeout, retry: route.model.retry, route: Some(route) })
+        let retries = Arc::clone(&route.alias.retries);
+        Ok(Self { all, timeout: route.model.timeout, retry: route.model.retry, retries, route: Some(route) })
     }
 
-    fn one(provider: &Arc<Provider>, route: Option<Arc<Route>>, meters: &Meters) -> Self {
+    fn one(provider: &Arc<Provider>, route: Option<Arc<Route>>, stores: &Stores) -> Self {
         let names = match route.as_ref().and_then(|route| route.targets.first()) {
             Some(names) => Arc::new(names.clone()),
-            None => Arc::new(RouteTarget::of_provider(provider, meters)),
+            None => Arc::new(RouteTarget::of_provider(provider, stores)),
         };
         let way = Way { provider: Arc::clone(provider), model: None, names };
-        Self { route, all: vec![way], timeout: Timeouts::default(), retry: RetryPolicy::default() }
+        let retries = Arc::clone(&stores.fleet.alias(&provider.name).retries);
+        Self { route, all: vec![way], timeout: Timeouts::default(), retry: RetryPolicy::default(), retries }
     }
 }
 

@@ -1,0 +1,189 @@
+//! What would happen to a request, step by step. The decisions are those of the line itself, taken and told; nothing is sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::Pipeline;
+use super::ingress::{self, Call};
+use super::outbound;
+use super::routing::{self, Routed};
+use super::snapshot::Snapshot;
+use crate::base::body::Body;
+use crate::base::clock;
+use crate::base::json::{self, Array, Object};
+use crate::base::{Fault, FaultKind};
+use crate::config::Target;
+use crate::dialect::Losses;
+use crate::ir::Operation;
+use crate::policy::Standing;
+use crate::policy::choose::{Kept, View};
+use crate::policy::features::Features;
+use crate::policy::latency::Percentiles;
+
+/// What would happen to a request, as JSON.
+///
+/// # Errors
+/// The request cannot be read, or is not one that is routed.
+pub async fn explain(line: &Pipeline, head: Parts, body: Bytes) -> Result<Vec<u8>, Fault> {
+    let stores = &line.shared.stores;
+    let endpoint = ingress::endpoint(&head)?;
+    if matches!(endpoint.operation, Operation::Models | Operation::Opaque) {
+        let text = format!("{} is not routed by what it asks for: chats, embeddings and counts of tokens are.", head.uri.path());
+        return Err(Fault::caller(FaultKind::Unsupported, text));
+    }
+    let call = ingress::receive(endpoint, head, Body::Full(body), &stores.bounds, stores.held.open()).await?;
+    let snapshot = line.shared.snapshot.borrow().clone();
+    let route = snapshot.route(&call.model, stores)?;
+    let routed = routing::routed(line, &call, route);
+    let mut out = Vec::with_capacity(4096);
+    json::object(&mut out, |out| document(out, line, &snapshot, &call, &routed));
+    Ok(out)
+}
+
+fn document(out: &mut Object<'_>, line: &Pipeline, snapshot: &Snapshot, call: &Call, routed: &Routed) {
+    let sinks = &line.shared.stores.sinks;
+    out.string("policy", &snapshot.policy.version);
+    out.object("caller", |out| {
+        out.string("team", &sinks.team);
+        out.string("app", &sinks.app);
+    });
+    out.object("request", |out| request(out, call, &routed.features));
+    out.object("model", |out| model(out, routed));
+    out.array("targets", |out| targets(out, line, call, routed));
+}
+
+fn request(out: &mut Object<'_>, call: &Call, features: &Features) {
+    out.string("dialect", call.endpoint.dialect.label());
+    out.string("operation", call.endpoint.operation.label());
+    out.string("model", &call.model);
+    out.bool("stream", call.stream);
+    out.u64("body_bytes", call.body.len() as u64);
+    out.u64("input_tokens_estimate", features.input_tokens);
+    optional(out, "output_tokens_max", features.output_tokens_max);
+    out.u64("messages", features.messages.into());
+    out.array("has", |out| features.has.labels().for_each(|label| out.string(label)));
+}
+
+fn model(out: &mut Object<'_>, routed: &Routed) {
+    let model = &routed.route.model;
+    out.string("name", &model.name);
+    out.string("strategy", model.strategy.label());
+    out.u64("attempts", model.retry.attempts.into());
+    out.verbatim("retry_budget", &thousandths(model.retry.budget_permille));
+    out.object("timeout", |out| {
+        for (name, time) in [
+            ("connect", model.timeout.connect),
+            ("first_token", model.timeout.first_token),
+            ("idle", model.timeout.idle),
+            ("total", model.timeout.total),
+        ] {
+            out.string(name, &humantime::format_duration(time).to_string());
+        }
+    });
+    match &model.hedge {
+        Some(hedge) => out.object("hedge", |out| {
+            out.u64("after_percentile", hedge.after_percentile.into());
+            out.verbatim("max_ratio", &thousandths(hedge.ratio_max_permille));
+            out.bool("allowed", routed.repeatable());
+        }),
+        None => out.null("hedge"),
+    }
+    out.bool("strict", model.strict);
+}
+
+/// Every target: those that fit in their order, then the others with what they lack.
+fn targets(out: &mut Array<'_>, line: &Pipeline, call: &Call, routed: &Routed) {
+    let (now, at) = (clock::now(), line.shared.env.wall.now());
+    let route = &routed.route;
+    let (candidates, misfits) = routing::candidates(route, &routed.features, now);
+    let explanation = route.chooser.explain(&routed.features, &candidates, now, at);
+    for (place, view) in explanation.views.iter().enumerate() {
+        let Some(target) = route.model.targets.get(view.index) else { continue };
+        out.object(|out| {
+            out.u64("place", place as u64 + 1);
+            out.string("target", &view.label);
+            out.string("why", &view.why);
+            seen(out, view, now);
+            translation(out, call, routed, target);
+        });
+    }
+    for (index, misfit) in misfits {
+        out.object(|out| {
+            out.null("place");
+            out.string("target", &route.targets[index].label);
+            out.string("why", &format!("skipped: {misfit}"));
+        });
+    }
+}
+
+/// How a target stands with its alias.
+fn seen(out: &mut Object<'_>, view: &View, now: clock::Instant) {
+    let (state, share) = match view.standing {
+        Standing::Well => ("well", None),
+        Standing::Returning(share) => ("returning", Some(share)),
+        Standing::Probe => ("probe", None),
+        Standing::Out(_) => ("out", None),
+    };
+    out.string("health", state);
+    match share {
+        Some(share) => out.verbatim("share", &format!("{share:.2}")),
+        None => out.verbatim("wait_seconds", &format!("{:.3}", view.standing.wait(now).as_secs_f64())),
+    }
+    out.object("expected", |out| {
+        out.u64("input_tokens", view.expected.input_tokens);
+        out.u64("cached_input_tokens", view.expected.cached_input_tokens);
+        out.u64("output_tokens", view.expected.output_tokens);
+        out.u64("reasoning_tokens", view.expected.reasoning_tokens);
+        match view.cost {
+            Some(nano) => out.verbatim("cost_usd", &format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000)),
+            None => out.null("cost_usd"),
+        }
+    });
+    out.object("first_token", |out| percentiles(out, &view.first_token));
+    out.object("whole_answer", |out| percentiles(out, &view.whole));
+    out.array("bounds", |out| view.bounds.iter().for_each(|kept| out.object(|out| bound(out, kept))));
+}
+
+fn percentiles(out: &mut Object<'_>, percentiles: &Percentiles) {
+    let milliseconds = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    optional(out, "p50_ms", milliseconds(percentiles.p50));
+    optional(out, "p95_ms", milliseconds(percentiles.p95));
+    out.verbatim("samples", &format!("{:.0}", percentiles.samples));
+}
+
+fn bound(out: &mut Object<'_>, kept: &Kept) {
+    out.string("bound", &kept.bound.to_string());
+    match kept.over {
+        Some(share) => out.verbatim("share_over", &format!("{share:.3}")),
+        None => out.null("share_over"),
+    }
+}
+
+/// What a target would be sent: in which dialect, and what that loses.
+fn translation(out: &mut Object<'_>, call: &Call, routed: &Routed, target: &Target) {
+    out.string("dialect", target.dialect(call.endpoint.dialect).label());
+    match outbound::prepare(call, &routed.route.model, target) {
+        Ok(prepared) => {
+            out.bool("translated", prepared.translated);
+            out.array("loses", |out| losses(out, &prepared.notes.losses));
+        }
+        Err(fault) => out.string("refuses", &fault.client_text),
+    }
+}
+
+fn losses(out: &mut Array<'_>, losses: &Losses) {
+    losses.names().iter().for_each(|name| out.string(name));
+}
+
+fn optional(out: &mut Object<'_>, name: &str, value: Option<u64>) {
+    match value {
+        Some(value) => out.u64(name, value),
+        None => out.null(name),
+    }
+}
+
+fn thousandths(permille: u32) -> String {
+    format!("{:?}", f64::from(permille) / 1000.0)
+}
