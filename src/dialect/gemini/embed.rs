@@ -326,15 +326,7 @@ fn inner_status(error: Raw<'_>) -> StatusCode {
 }
 
 fn expected(at: &str, what: &str, found: Option<Raw<'_>>) -> Fault {
-    let found = match found.map(Raw::kind) {
-        None => "nothing",
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        Some(_) => "a number",
-    };
+    let found = found.map_or("nothing", Raw::kind_name);
     Fault::bad_request(format!("{at}: expected {what}, found {found}")).at(at.to_owned())
 }
 

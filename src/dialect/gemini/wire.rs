@@ -38,15 +38,7 @@ impl<'p> At<'p> {
 
     /// A malformed request: what was expected here, and what was found.
     pub(super) fn wrong(&self, expected: &str, found: Raw<'_>) -> Fault {
-        let found = match found.kind() {
-            b'"' => "a string",
-            b'{' => "an object",
-            b'[' => "an array",
-            b't' | b'f' => "a boolean",
-            b'n' => "null",
-            _ => "a number",
-        };
-        self.fault(format_args!("expected {expected}, found {found}"))
+        self.fault(format_args!("expected {expected}, found {}", found.kind_name()))
     }
 
     /// A malformed request: what is missing here.

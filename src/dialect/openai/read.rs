@@ -26,7 +26,7 @@ impl At<'_> {
 
     /// A fault that names this place, what belongs there and what was found.
     pub(in crate::dialect) fn expected(&self, what: &str, found: Option<Raw<'_>>) -> Fault {
-        let found = found.map_or("nothing", kind);
+        let found = found.map_or("nothing", Raw::kind_name);
         match self {
             At::Root => Fault::bad_request(format!("the body: expected {what}, found {found}")),
             _ => self.wrong(format_args!("expected {what}, found {found}")),
@@ -47,18 +47,6 @@ impl fmt::Display for At<'_> {
             At::Key(parent, name) => write!(f, "{parent}.{name}"),
             At::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
-    }
-}
-
-/// The kind of a value, for a message.
-fn kind(raw: Raw<'_>) -> &'static str {
-    match raw.kind() {
-        b'{' => "an object",
-        b'[' => "an array",
-        b'"' => "a string",
-        b't' | b'f' => "a boolean",
-        b'n' => "null",
-        _ => "a number",
     }
 }
 
