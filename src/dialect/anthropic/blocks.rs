@@ -3,9 +3,9 @@
 use super::encode::Writer;
 use super::tools::TOOL_NAME_MAX;
 use super::turns::Turn;
-use super::wire::{is_blank, put_call_id, put_input, try_array, try_object, unbase64};
+use super::wire::{is_blank, put_call_id, put_input, unbase64};
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{Array, Object, Raw, try_array, try_object};
 use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, OutputFormat, Part, Source, Text};
 
 /// How many cache marks one request may have.

@@ -6,9 +6,9 @@ use std::ops::Range;
 use super::schema;
 use super::thinking::Plan;
 use super::turns::Turns;
-use super::wire::{is_blank, try_array, try_object};
+use super::wire::is_blank;
 use crate::base::Fault;
-use crate::base::json::{Object, Raw};
+use crate::base::json::{Object, Raw, try_array, try_object};
 use crate::dialect::Notes;
 use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Text};
 

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use super::answer::{caller_name, put_head};
 use super::error;
-use super::wire::{Seen, put_cache_creation, put_call_id, put_finish, put_usage_rest, write_on_one_line};
-use crate::base::json::{self, Object};
+use super::wire::{Seen, put_cache_creation, put_call_id, put_finish, put_usage_rest};
+use crate::base::json::{self, Object, write_on_one_line};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, PartStart, Text, Usage};

@@ -6,9 +6,8 @@ use super::blocks::has_mark;
 use super::encode::{CHOICE, Writer};
 use super::schema;
 use super::turns::Turns;
-use super::wire::try_array;
 use crate::base::Fault;
-use crate::base::json::{self, Array, Object, Raw};
+use crate::base::json::{self, Array, Object, Raw, try_array};
 use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::Fault;
-use crate::base::json::{self, Object, Raw};
+use crate::base::json::{Object, Raw};
 use crate::ir::{Finish, FinishReason, Text, Usage};
 
 /// Where in a body something stands, in Anthropic's own spelling (`messages.2.content`). Built on the stack, spelled
@@ -266,19 +266,6 @@ pub(super) fn put_cache_creation(usage: &Usage, object: &mut Object<'_>) {
     }
 }
 
-/// Appends JSON without line breaks (they can only be white space there): an event of a stream is one line.
-pub(super) fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
-    let from = out.len();
-    out.extend_from_slice(json.as_bytes());
-    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
-        for byte in &mut out[from..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-    }
-}
-
 /// The bytes of a base64 text (RFC 4648, with or without padding); `None` where it is not one.
 pub(in crate::dialect) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.trim_ascii_end();
@@ -313,18 +300,4 @@ pub(in crate::dialect) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
         let text = "The provider's answer is not JSON, though its status says success.";
         Fault::upstream(crate::base::FaultKind::UpstreamProtocol, text).cause(e)
     })
-}
-
-/// An object whose filling may fail.
-pub(in crate::dialect) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::object(out, |object| result = fill(object));
-    result
-}
-
-/// An array whose filling may fail.
-pub(in crate::dialect) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut json::Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::array(out, |array| result = fill(array));
-    result
 }

@@ -6,9 +6,9 @@ use super::blocks::{put_reasoning, put_redacted, put_text};
 use super::content::{block, extension};
 use super::wire::{Seen, finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
 use super::{error, media};
-use crate::base::json::{self, Array, Raw};
+use crate::base::json::{self, Array, Raw, try_object};
 use crate::base::{Fault, FaultKind};
-use crate::dialect::anthropic::wire::{Path, put_input, try_object, upstream_json};
+use crate::dialect::anthropic::wire::{Path, put_input, upstream_json};
 use crate::dialect::{Losses, Observed, Reply};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 

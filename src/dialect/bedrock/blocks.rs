@@ -5,10 +5,10 @@ use super::media;
 use super::tools::TOOL_NAME_MAX;
 use super::wire::put_call_id;
 use crate::base::Fault;
-use crate::base::json::{Array, Object};
+use crate::base::json::{Array, Object, try_array, try_object};
 use crate::dialect::anthropic::blocks::JSON_HINT;
 use crate::dialect::anthropic::turns::Turn;
-use crate::dialect::anthropic::wire::{is_blank, put_input, try_array, try_object};
+use crate::dialect::anthropic::wire::{is_blank, put_input};
 use crate::ir::{CacheMark, CacheTtl, Citations, Dialect, OutputFormat, Part, Text, proof};
 
 /// How many cache points one request may have.

@@ -6,12 +6,12 @@ use std::ops::Range;
 use super::family::Family;
 use super::media::Names;
 use crate::base::Fault;
-use crate::base::json::{self, Object, Raw};
+use crate::base::json::{self, Object, Raw, try_array, try_object};
 use crate::dialect::Notes;
 use crate::dialect::anthropic::schema;
 use crate::dialect::anthropic::thinking::{Ask, Plan};
 use crate::dialect::anthropic::turns::Turns;
-use crate::dialect::anthropic::wire::{is_blank, try_array, try_object};
+use crate::dialect::anthropic::wire::is_blank;
 use crate::ir::{Dialect, Extension, ModelTraits, OutputFormat, Request, Text};
 
 /// How many entries the metadata of a request may have, and how long each may be.

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use super::encode::Writer;
 use super::family::Family;
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{Array, Object, Raw, try_array, try_object};
 use crate::dialect::anthropic::tools::{FREE_FORM, NO_PARAMETERS, write_free_form, write_parameters};
 use crate::dialect::anthropic::turns::Turns;
-use crate::dialect::anthropic::wire::{is_blank, try_array, try_object};
+use crate::dialect::anthropic::wire::is_blank;
 use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.

@@ -6,9 +6,8 @@ use super::decode::{CONFIG, TOOL_CONFIG};
 use super::thinking::Plan;
 use super::tools::TOOL_NAME_MAX;
 use super::turns::Turns;
-use super::wire::try_object;
 use crate::base::Fault;
-use crate::base::json::{self, Object, Raw};
+use crate::base::json::{self, Object, Raw, try_object};
 use crate::dialect::Notes;
 use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Tool};
 

@@ -7,9 +7,9 @@ use super::encode::Writer;
 use super::parts::{is_film_page, mime_of};
 use super::tools::TOOL_NAME_MAX;
 use super::turns::{Turn, Turns};
-use super::wire::{put_args, try_array, try_object};
+use super::wire::put_args;
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{Array, Object, Raw, try_array, try_object};
 use crate::ir::{Dialect, Media, MediaKind, Part, Source, Text, Thinking, proof};
 
 /// What the API documents for a call that some other model made, whose signature nobody has.

@@ -4,10 +4,10 @@
 //! whole, since the dialect has no fragments of arguments that every SDK reads.
 
 use super::answer::{OF_CANDIDATE, caller_name, put_call, put_tail, put_thought, put_words};
-use super::wire::{shown, write_on_one_line};
+use super::wire::shown;
 use super::{error, finish, usage};
 use crate::base::framing::Framing;
-use crate::base::json::{self, Object};
+use crate::base::json::{self, Object, write_on_one_line};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, PartStart, Text, Usage, proof};

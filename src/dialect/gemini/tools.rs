@@ -2,9 +2,8 @@
 
 use super::decode::{CALLING, TOOL_CONFIG};
 use super::encode::Writer;
-use super::wire::try_array;
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{Array, Object, Raw, try_array};
 use crate::ir::{Dialect, Text, Tool, ToolChoice};
 
 /// The longest name that the API takes.

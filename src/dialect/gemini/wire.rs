@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::base::json::{self, Array, Object, Raw};
+use crate::base::json::{Object, Raw, write_on_one_line};
 use crate::base::{Fault, FaultKind};
 use crate::ir::{Dialect, Extension, Number, Text, proof};
 
@@ -190,19 +190,6 @@ pub(super) fn put_args(arguments: &Text<'_>, custom: bool, object: &mut Object<'
     }
 }
 
-/// Appends JSON without line breaks (they can only be white space there): an event of a stream is one line.
-pub(super) fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
-    let from = out.len();
-    out.extend_from_slice(json.as_bytes());
-    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
-        for byte in &mut out[from..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-    }
-}
-
 /// Parses a body that the upstream promised to be JSON.
 pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
     Raw::parse(body).map_err(|e| protocol("The provider's answer is not JSON, though its status says success.").cause(e))
@@ -211,18 +198,4 @@ pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
 /// The provider broke its dialect.
 pub(super) fn protocol(text: &'static str) -> Fault {
     Fault::upstream(FaultKind::UpstreamProtocol, text)
-}
-
-/// An object whose filling may fail.
-pub(super) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::object(out, |object| result = fill(object));
-    result
-}
-
-/// An array whose filling may fail.
-pub(super) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::array(out, |array| result = fill(array));
-    result
 }
