@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use crate::base::Fault;
 use crate::base::json::{Object, Raw};
 use crate::ir::{Finish, FinishReason, Text, Usage};
@@ -268,30 +272,14 @@ pub(super) fn put_cache_creation(usage: &Usage, object: &mut Object<'_>) {
 
 /// The bytes of a base64 text (RFC 4648, with or without padding); `None` where it is not one.
 pub(in crate::dialect) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+    /// Whatever stands in the bits that no byte takes.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireNone).with_decode_allow_trailing_bits(true),
+    );
     let digits = text.trim_ascii_end();
     let digits = &digits[..digits.len() - digits.iter().rev().take_while(|b| **b == b'=').count()];
-    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    for group in digits.chunks(4) {
-        let mut bits = 0u32;
-        for digit in group {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        match group.len() {
-            4 => out.extend_from_slice(&bits.to_be_bytes()[1..]),
-            3 => out.extend_from_slice(&(bits << 6).to_be_bytes()[1..3]),
-            2 => out.extend_from_slice(&(bits << 12).to_be_bytes()[1..2]),
-            _ => return None,
-        }
-    }
-    Some(out)
+    LENIENT.decode(digits).ok()
 }
 
 /// Parses a body that the upstream promised to be JSON.

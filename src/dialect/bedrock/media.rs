@@ -1,5 +1,8 @@
 //! Images, documents, sounds and films: formats and where their bytes are.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::content::extension;
 use super::read::required;
 use crate::base::Fault;
@@ -210,7 +213,9 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
             Some(format) => Ok((format, From::Bytes(data.by_ref()))),
             None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(&media_type.read()))),
         },
-        Source::Plain(words) if kind == MediaKind::Document => Ok(("txt", From::Bytes(Text::plain(base64(words.read().as_bytes()))))),
+        Source::Plain(words) if kind == MediaKind::Document => {
+            Ok(("txt", From::Bytes(Text::plain(STANDARD.encode(words.read().as_bytes())))))
+        }
         Source::Url(url) => {
             let url = url.read();
             if let Some((head, data)) = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
@@ -243,21 +248,6 @@ fn format_of_ending(kind: MediaKind, ending: &str) -> Option<&'static str> {
     let ending = if ending.eq_ignore_ascii_case("jpg") { "jpeg" } else { ending };
     let known = FORMATS.iter().find(|(of, format, _)| *of == kind && format.eq_ignore_ascii_case(ending));
     known.map(|(_, format, _)| *format)
-}
-
-/// The base64 text of bytes (RFC 4648, with padding).
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit) & 63) as usize;
-            out.push(if digit <= group.len() { char::from(DIGITS[value]) } else { '=' });
-        }
-    }
-    out
 }
 
 /// Whether a text is whole base64, as a slot of bytes wants it: an SDK decodes what stands there.

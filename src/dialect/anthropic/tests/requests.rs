@@ -747,6 +747,7 @@ fn base64_is_read_as_it_was_written() {
         ("", Some("")),
         ("YQ==", Some("a")),
         ("YQ", Some("a")),
+        ("YR", Some("a")),
         ("YWI=", Some("ab")),
         ("YWJj\n", Some("abc")),
         ("Y", None),

@@ -755,12 +755,4 @@ proptest! {
         prop_assert!((1..=64).contains(&fitted.len()) && fitted.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b)));
         prop_assert_eq!(id == other, fitted == call_id(&other));
     }
-
-    #[test]
-    fn base64_is_standard(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
-        use super::super::media::{base64, is_base64};
-        let text = base64(&bytes);
-        prop_assert!(is_base64(&text));
-        prop_assert_eq!(crate::dialect::anthropic::wire::unbase64(text.as_bytes()), Some(bytes));
-    }
 }
