@@ -5,6 +5,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod call_id;
 mod embed;
 pub mod gemini;
 mod notes;

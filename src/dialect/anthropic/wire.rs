@@ -1,6 +1,5 @@
 //! What requests, answers and streams share: words, ids, tool inputs, counters.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -9,6 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::base::Fault;
 use crate::base::json::{Object, Raw};
+use crate::dialect::call_id;
 use crate::ir::{Finish, FinishReason, Text, Usage};
 
 /// Where in a body something stands, in Anthropic's own spelling (`messages.2.content`). Built on the stack, spelled
@@ -83,21 +83,9 @@ pub(in crate::dialect) fn is_blank(text: &Text<'_>) -> bool {
     }
 }
 
-/// A call id in the charset `^[a-zA-Z0-9_-]+$`. The same id gives the same answer in every call and result of every request.
-pub(super) fn call_id(id: &str) -> Cow<'_, str> {
-    let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !id.is_empty() && id.bytes().all(sound) {
-        return Cow::Borrowed(id);
-    }
-    // FNV-1a keeps apart what the cleaning makes equal.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let cleaned: String = id.chars().map(|c| if c.is_ascii() && sound(c as u8) { c } else { '_' }).collect();
-    Cow::Owned(format!("{cleaned}_{hash:016x}"))
-}
-
 /// Writes the `id` of a call, or the `tool_use_id` of its result.
 pub(super) fn put_call_id(key: &str, id: &Text<'_>, object: &mut Object<'_>) {
-    object.string(key, &call_id(&id.read()));
+    object.string(key, &call_id::fit(&id.read(), b"_-", usize::MAX));
 }
 
 /// Writes a tool's input: always an object, whatever the arguments are. A model's slip must not end the conversation.

@@ -6,6 +6,7 @@ use super::contents::add_thought;
 use super::parts::{Call, Fields};
 use super::wire::{At, arguments, extension, protocol, put_args, shown, upstream_json};
 use super::{error, finish, usage};
+use crate::base::digest::fnv1a;
 use crate::base::json::{self, Array, Object, Raw, Reader};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::{Losses, Observed, Reply};
@@ -112,11 +113,7 @@ fn part<'a>(raw: Raw<'a>, at: &At<'_>, answer: &mut Answer<'a>) -> Result<(), Fa
 pub(super) fn call_id(answer: Option<&Text<'_>>, made: usize, part: &str) -> String {
     match answer.filter(|id| !id.is_empty()) {
         Some(id) => format!("call_{}_{made}", id.read()),
-        None => {
-            // FNV-1a.
-            let hash = part.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-            format!("call_{hash:016x}_{made}")
-        }
+        None => format!("call_{:016x}_{made}", fnv1a(part)),
     }
 }
 

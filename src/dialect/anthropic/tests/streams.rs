@@ -356,7 +356,7 @@ fn writes_a_stream() {
         Event::Usage(Usage { input_tokens: Some(9), cache_read_tokens: Some(4), output_tokens: Some(2), ..Usage::default() }),
         Event::End,
     ];
-    let id = super::super::wire::call_id("call.1");
+    let id = crate::dialect::call_id::fit("call.1", b"_-", usize::MAX);
     let wanted = r#"event: message_start
 data: {"type":"message_start","message":{"id":"chatcmpl-1","type":"message","role":"assistant","model":"gpt","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}
 

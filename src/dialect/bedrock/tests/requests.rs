@@ -750,9 +750,9 @@ proptest! {
     /// Law: an id fits and stays apart from others.
     #[test]
     fn call_ids_fit(id in "\\PC{0,90}", other in "\\PC{0,90}") {
-        use super::super::wire::call_id;
-        let fitted = call_id(&id);
+        use crate::dialect::call_id::fit;
+        let fitted = fit(&id, b"_.:-", 64);
         prop_assert!((1..=64).contains(&fitted.len()) && fitted.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b)));
-        prop_assert_eq!(id == other, fitted == call_id(&other));
+        prop_assert_eq!(id == other, fitted == fit(&other, b"_.:-", 64));
     }
 }

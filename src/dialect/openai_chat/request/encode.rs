@@ -2,6 +2,7 @@
 
 use super::compose::{check_messages, messages};
 use crate::base::Fault;
+use crate::base::digest::fnv1a;
 use crate::base::json::{Array, Object, object};
 use crate::dialect::Notes;
 use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
@@ -83,10 +84,10 @@ pub(super) fn put_call_id(key: &str, id: &Text<'_>, traits: &ModelTraits, o: &mu
 
 const SHORT_ID_BYTES: usize = 9;
 
-/// Nine letters and digits by the id's digest (FNV-1a): two ids of one conversation that meet are one in 10¹⁵.
+/// Nine letters and digits by the id's digest: two ids of one conversation that meet are one in 10¹⁵.
 fn short_id(id: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut digest = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut digest = fnv1a(id);
     let mut digit = || {
         let digit = DIGITS[(digest % 62) as usize];
         digest /= 62;
