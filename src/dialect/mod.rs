@@ -12,6 +12,7 @@ mod notes;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+mod refuse;
 
 use std::borrow::Cow;
 

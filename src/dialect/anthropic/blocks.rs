@@ -6,6 +6,7 @@ use super::turns::Turn;
 use super::wire::{is_blank, put_call_id, put_input, unbase64};
 use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, try_array, try_object};
+use crate::dialect::refuse;
 use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, OutputFormat, Part, Source, Text};
 
 /// How many cache marks one request may have.
@@ -24,8 +25,7 @@ impl Writer<'_, '_> {
                 return try_array(object.key("system"), |array| {
                     for part in parts {
                         if matches!(part, Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. }) {
-                            let text = "messages: instructions must be text for this target; move images and files into a user message.";
-                            return Err(Fault::unsupported("messages[].content", text));
+                            return Err(refuse::instructions());
                         }
                         self.part(part, false, array)?;
                     }
@@ -110,10 +110,7 @@ impl Writer<'_, '_> {
                 self.fixed_marks += usize::from(has_mark(*raw));
                 array.raw(*raw);
             }
-            Part::Opaque { kind, .. } => {
-                let text = format!("messages: the target takes no content of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("messages[].content", text));
-            }
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
         }
         Ok(())
     }
@@ -133,10 +130,7 @@ impl Writer<'_, '_> {
     }
 
     fn media(&mut self, media: &Media<'_>, block: &mut Object<'_>) -> Result<(), Fault> {
-        let cannot = |what: &str| {
-            let text = format!("messages: the target takes no {what}; leave it out, or choose another model.");
-            Err(Fault::unsupported("messages[].content", text))
-        };
+        let cannot = |what: &str| Err(refuse::content(what));
         let document = match media.kind {
             MediaKind::Image => false,
             MediaKind::Document => true,
@@ -169,7 +163,7 @@ impl Writer<'_, '_> {
                 source.string("type", "file");
                 id.put("file_id", source);
             }),
-            Source::FileId { .. } => return cannot("file that was uploaded to another provider"),
+            Source::FileId { .. } => return Err(refuse::file_elsewhere()),
             Source::Opaque { .. } => return cannot("media from such a source"),
         }
         match &media.title {

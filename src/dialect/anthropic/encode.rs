@@ -9,11 +9,14 @@ use super::turns::Turns;
 use super::wire::is_blank;
 use crate::base::Fault;
 use crate::base::json::{Object, Raw, try_array, try_object};
-use crate::dialect::Notes;
-use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Text};
+use crate::dialect::{Notes, refuse};
+use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Text};
 
 /// The longest `metadata.user_id` that the API takes, in characters.
 const USER_CHARS_MAX: usize = 256;
+
+/// Why a member is refused.
+const CANNOT: &str = "the target's dialect (Anthropic Messages) cannot do this";
 
 /// Writes a request for `model`. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -26,7 +29,9 @@ pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, 
 }
 
 fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    refuse(request, notes)?;
+    refuse::penalties(request, &mut notes.losses);
+    let says = |name: &str, _: Raw<'_>| name == "safety_identifier" && request.user.is_none();
+    refuse::foreign(request, Dialect::Anthropic, CANNOT, says, &mut notes.losses)?;
     let turns = Turns::new(Dialect::Anthropic, &request.messages, traits, &mut notes.losses)?;
     let output_tokens_max = request.output_tokens_max.unwrap_or(traits.output_tokens_default);
     let plan = Plan::new(request.reasoning, &request.messages, output_tokens_max, traits, &mut notes.losses);
@@ -56,42 +61,6 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
         })
     })?;
     writer.drop_early_marks(out);
-    Ok(())
-}
-
-/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
-fn refuse(request: &Request<'_>, notes: &mut Notes) -> Result<(), Fault> {
-    let cannot = |name: &str| {
-        let text = format!("{name}: the target's dialect (Anthropic Messages) cannot do this; leave it out, or choose another model.");
-        Err(Fault::unsupported(name.to_owned(), text))
-    };
-    if request.answers.is_some_and(|n| n > 1) {
-        return cannot("n");
-    }
-    for (name, given) in
-        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)]
-    {
-        // A penalty of zero is none.
-        if given.as_ref().is_some_and(|number| name == "seed" || number.value() != 0.0) {
-            notes.losses.add(name);
-        }
-    }
-    for Extension { dialect, name, value } in &request.extensions {
-        if *dialect == Dialect::Anthropic || value.is_null() {
-            continue;
-        }
-        match &**name {
-            "logit_bias" if value.members().next().is_some() => return cannot(name),
-            "logprobs" if value.bool() == Some(true) => return cannot(name),
-            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
-            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
-            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
-            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
-            "store" if value.bool() == Some(false) => {}
-            "safety_identifier" if request.user.is_none() => {}
-            _ => notes.losses.add(name.to_string()),
-        }
-    }
     Ok(())
 }
 
@@ -133,10 +102,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     fn output_config(&mut self, object: &mut Object<'_>) -> Result<(), Fault> {
         let format = match &self.request.output {
-            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => {
-                let text = "response_format: the target model has no structured output; leave it out, or choose another model.";
-                return Err(Fault::unsupported("response_format", text));
-            }
+            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => return Err(refuse::structured_output()),
             Some(OutputFormat::JsonSchema { description, schema, .. }) => {
                 if description.is_some() {
                     self.lose("response_format.json_schema.description");

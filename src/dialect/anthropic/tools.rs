@@ -8,6 +8,7 @@ use super::schema;
 use super::turns::Turns;
 use crate::base::Fault;
 use crate::base::json::{self, Array, Object, Raw, try_array};
+use crate::dialect::refuse;
 use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
@@ -101,10 +102,7 @@ impl Writer<'_, '_> {
                 self.fixed_marks += usize::from(has_mark(*raw));
                 array.raw(*raw);
             }
-            Tool::Opaque { kind, .. } => {
-                let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("tools", text));
-            }
+            Tool::Opaque { kind, .. } => return Err(refuse::tool(kind)),
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::decode::IN_CONTENT;
 use super::wire::is_blank;
 use crate::base::Fault;
-use crate::dialect::Losses;
+use crate::dialect::{Losses, refuse};
 use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role, proof};
 
 /// One turn: what consecutive messages of one speaker make together.
@@ -141,9 +141,7 @@ fn note_rest(dialect: Dialect, message: &Message<'_>, losses: &mut Losses) -> Re
             continue;
         }
         if foreign && extension.name == "audio" {
-            let text =
-                "messages: a spoken answer of another provider (`audio`) cannot be replayed to this target; remove it or send its text.";
-            return Err(Fault::unsupported("messages[].audio", text));
+            return Err(refuse::spoken_answer());
         }
         losses.add(format!("messages[].{}", extension.name));
     }

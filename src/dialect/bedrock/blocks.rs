@@ -9,6 +9,7 @@ use crate::base::json::{Array, Object, try_array, try_object};
 use crate::dialect::anthropic::blocks::JSON_HINT;
 use crate::dialect::anthropic::turns::Turn;
 use crate::dialect::anthropic::wire::{is_blank, put_input};
+use crate::dialect::refuse;
 use crate::ir::{CacheMark, CacheTtl, Citations, Dialect, OutputFormat, Part, Text, proof};
 
 /// How many cache points one request may have.
@@ -24,8 +25,7 @@ impl Writer<'_, '_> {
         try_array(object.key("system"), |array| {
             for part in parts {
                 if matches!(part, Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. }) {
-                    let text = "messages: instructions must be text for this target; move images and files into a user message.";
-                    return Err(Fault::unsupported("messages[].content", text));
+                    return Err(refuse::instructions());
                 }
                 self.part(part, false, array)?;
             }
@@ -107,7 +107,7 @@ impl Writer<'_, '_> {
                 self.cache(media.cache, array);
             }
             Part::Opaque { dialect: Dialect::Bedrock, raw, .. } => array.raw(*raw),
-            Part::Opaque { kind, .. } => return Err(no_such(kind)),
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Writer<'_, '_> {
                 *mark = media.cache.or(*mark);
             }
             Part::Opaque { dialect: Dialect::Bedrock, raw, .. } => content.raw(*raw),
-            Part::Opaque { kind, .. } => return Err(no_such(kind)),
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
             Part::Reasoning { .. } | Part::RedactedReasoning(_) | Part::ToolCall { .. } | Part::ToolResult { .. } => {
                 self.lose("messages[].content[].content");
             }
@@ -173,11 +173,6 @@ impl Writer<'_, '_> {
         }
         out.truncate(to);
     }
-}
-
-fn no_such(kind: &str) -> Fault {
-    let text = format!("messages: the target takes no content of type `{kind}`; leave it out, or choose another model.");
-    Fault::unsupported("messages[].content", text)
 }
 
 /// Writes a text, with its citations where it has some.

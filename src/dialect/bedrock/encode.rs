@@ -7,18 +7,21 @@ use super::family::Family;
 use super::media::Names;
 use crate::base::Fault;
 use crate::base::json::{self, Object, Raw, try_array, try_object};
-use crate::dialect::Notes;
 use crate::dialect::anthropic::schema;
 use crate::dialect::anthropic::thinking::{Ask, Plan};
 use crate::dialect::anthropic::turns::Turns;
 use crate::dialect::anthropic::wire::is_blank;
-use crate::ir::{Dialect, Extension, ModelTraits, OutputFormat, Request, Text};
+use crate::dialect::{Notes, refuse};
+use crate::ir::{Dialect, ModelTraits, OutputFormat, Request, Text};
 
 /// How many entries the metadata of a request may have, and how long each may be.
 const METADATA_MAX: usize = 16;
 const METADATA_BYTES_MAX: usize = 256;
 /// Members of the request that have a place of their own: what was read inside of them stands under their names.
 const NESTED: [&str; 5] = ["inferenceConfig.", "additionalModelRequestFields.", "outputConfig.", "toolConfig.", "requestMetadata."];
+
+/// Why a member is refused.
+const CANNOT: &str = "the target's dialect (Bedrock Converse) cannot do this";
 
 /// Writes a request for `model`. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -31,7 +34,13 @@ pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, 
 }
 
 fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    refuse(request, notes)?;
+    refuse::penalties(request, &mut notes.losses);
+    let says = |name: &str, value: Raw<'_>| match name {
+        "safety_identifier" => request.user.is_none(),
+        "metadata" => value.is_object(),
+        _ => false,
+    };
+    refuse::foreign(request, Dialect::Bedrock, CANNOT, says, &mut notes.losses)?;
     let turns = Turns::new(Dialect::Bedrock, &request.messages, traits, &mut notes.losses)?;
     if turns.turns.first().is_some_and(|turn| turn.role != "user") {
         let text = "messages: the target wants a conversation to begin with a user's message; put one first.";
@@ -71,43 +80,6 @@ fn put_filled(key: &str, object: &mut Object<'_>, fill: impl FnOnce(&mut Object<
     if inner.len() > 2 {
         object.key(key).extend_from_slice(&inner);
     }
-}
-
-/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
-fn refuse(request: &Request<'_>, notes: &mut Notes) -> Result<(), Fault> {
-    let cannot = |name: &str| {
-        let text = format!("{name}: the target's dialect (Bedrock Converse) cannot do this; leave it out, or choose another model.");
-        Err(Fault::unsupported(name.to_owned(), text))
-    };
-    if request.answers.is_some_and(|n| n > 1) {
-        return cannot("n");
-    }
-    for (name, given) in
-        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)]
-    {
-        // A penalty of zero is none.
-        if given.as_ref().is_some_and(|number| name == "seed" || number.value() != 0.0) {
-            notes.losses.add(name);
-        }
-    }
-    for Extension { dialect, name, value } in &request.extensions {
-        if *dialect == Dialect::Bedrock || value.is_null() {
-            continue;
-        }
-        match &**name {
-            "logit_bias" if value.members().next().is_some() => return cannot(name),
-            "logprobs" if value.bool() == Some(true) => return cannot(name),
-            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
-            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
-            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
-            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
-            "store" if value.bool() == Some(false) => {}
-            "safety_identifier" if request.user.is_none() => {}
-            "metadata" if value.is_object() => {}
-            _ => notes.losses.add(name.to_string()),
-        }
-    }
-    Ok(())
 }
 
 /// Writes one request, member by member.
@@ -200,10 +172,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     fn output(&mut self, object: &mut Object<'_>) -> Result<(), Fault> {
         let format = match &self.request.output {
-            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => {
-                let text = "response_format: the target model has no structured output; leave it out, or choose another model.";
-                return Err(Fault::unsupported("response_format", text));
-            }
+            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => return Err(refuse::structured_output()),
             Some(OutputFormat::JsonSchema { name, description, schema, .. }) => Some((name, description, schema)),
             Some(OutputFormat::JsonObject) => {
                 self.lose("response_format");

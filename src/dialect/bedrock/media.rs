@@ -9,7 +9,7 @@ use crate::base::Fault;
 use crate::base::json::{Object, Raw};
 use crate::dialect::anthropic::decode::{object, text};
 use crate::dialect::anthropic::wire::Path;
-use crate::dialect::{Losses, anthropic};
+use crate::dialect::{Losses, anthropic, refuse};
 use crate::ir::{Dialect, Media, MediaKind, Source, Text};
 
 /// The longest name of a document.
@@ -198,10 +198,7 @@ enum From<'m> {
 /// The format and the place of a medium's bytes.
 fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
     let kind = media.kind;
-    let cannot = |what: String| {
-        let text = format!("messages: the target takes no {what}; leave it out, or choose another model.");
-        Err(Fault::unsupported("messages[].content", text))
-    };
+    let cannot = |what: &str| Err(refuse::content(what));
     // A file of no telling type may tell by its name.
     let by_name = || {
         let title = media.title.as_ref().map(Text::read).unwrap_or_default();
@@ -211,7 +208,7 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
         Source::Opaque { dialect: Dialect::Bedrock, raw } => Ok(("", From::Own(*raw))),
         Source::Base64 { media_type, data } => match format_of(kind, &media_type.read()).or_else(by_name) {
             Some(format) => Ok((format, From::Bytes(data.by_ref()))),
-            None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(&media_type.read()))),
+            None => cannot(&format!("{} of the type `{}`", family(kind), anthropic::decode::short(&media_type.read()))),
         },
         Source::Plain(words) if kind == MediaKind::Document => {
             Ok(("txt", From::Bytes(Text::plain(STANDARD.encode(words.read().as_bytes())))))
@@ -221,7 +218,7 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
             if let Some((head, data)) = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
                 return match format_of(kind, head).or_else(by_name) {
                     Some(format) => Ok((format, From::Bytes(Text::plain(data.to_owned())))),
-                    None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(head))),
+                    None => cannot(&format!("{} of the type `{}`", family(kind), anthropic::decode::short(head))),
                 };
             }
             if url.starts_with("s3://")
@@ -232,9 +229,9 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
             let text = "messages: the target does not fetch from web addresses; send the bytes in base64 (a `data:` URL) instead.";
             Err(Fault::unsupported("messages[].content", text))
         }
-        Source::FileId { .. } => cannot("file that was uploaded to another provider".to_owned()),
-        Source::Plain(_) => cannot(format!("{} as plain text", family(kind))),
-        Source::Opaque { .. } => cannot("media from such a source".to_owned()),
+        Source::FileId { .. } => Err(refuse::file_elsewhere()),
+        Source::Plain(_) => cannot(&format!("{} as plain text", family(kind))),
+        Source::Opaque { .. } => cannot("media from such a source"),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::json::{Array, Object, Raw, try_array, try_object};
 use crate::dialect::anthropic::tools::{FREE_FORM, NO_PARAMETERS, write_free_form, write_parameters};
 use crate::dialect::anthropic::turns::Turns;
 use crate::dialect::anthropic::wire::is_blank;
+use crate::dialect::refuse;
 use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
@@ -119,10 +120,7 @@ impl Writer<'_, '_> {
                 });
             }
             Tool::Opaque { dialect: Dialect::Bedrock, raw, .. } => array.raw(*raw),
-            Tool::Opaque { kind, .. } => {
-                let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("tools", text));
-            }
+            Tool::Opaque { kind, .. } => return Err(refuse::tool(kind)),
         }
         Ok(())
     }

@@ -8,13 +8,16 @@ use super::tools::TOOL_NAME_MAX;
 use super::turns::Turns;
 use crate::base::Fault;
 use crate::base::json::{self, Object, Raw, try_object};
-use crate::dialect::Notes;
-use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Tool};
+use crate::dialect::{Notes, refuse};
+use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Tool};
 
 /// How many stop texts the API takes.
 const STOPS_MAX: usize = 5;
 /// The prefix of members read inside of `generationConfig.thinkingConfig`.
 const THINKING: &str = "generationConfig.thinkingConfig.";
+
+/// Why a member is refused.
+const CANNOT: &str = "this gateway cannot ask a Gemini model for it";
 
 /// Writes a request. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -27,7 +30,13 @@ pub(super) fn request(request: &Request<'_>, traits: &ModelTraits, notes: &mut N
 }
 
 fn write(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    refuse(request, traits, notes)?;
+    if request.user.is_some() {
+        notes.losses.add("user");
+    }
+    refuse::foreign(request, Dialect::Gemini, CANNOT, |_, _| false, &mut notes.losses)?;
+    if matches!(request.output, Some(OutputFormat::JsonSchema { .. })) && !traits.structured_output {
+        return Err(refuse::structured_output());
+    }
     let turns = Turns::new(&request.messages, &mut notes.losses)?;
     let names = request.tools.iter().filter_map(|tool| match tool {
         Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
@@ -43,39 +52,6 @@ fn write(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &m
         writer.rest(object);
         Ok(())
     })
-}
-
-/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
-fn refuse(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes) -> Result<(), Fault> {
-    let cannot = |name: &str| {
-        let text = format!("{name}: this gateway cannot ask a Gemini model for it; leave it out, or choose another model.");
-        Err(Fault::unsupported(name.to_owned(), text))
-    };
-    if request.answers.is_some_and(|n| n > 1) {
-        return cannot("n");
-    }
-    if matches!(request.output, Some(OutputFormat::JsonSchema { .. })) && !traits.structured_output {
-        return cannot("response_format");
-    }
-    if request.user.is_some() {
-        notes.losses.add("user");
-    }
-    for Extension { dialect, name, value } in &request.extensions {
-        if *dialect == Dialect::Gemini || value.is_null() {
-            continue;
-        }
-        match &**name {
-            "logit_bias" if value.members().next().is_some() => return cannot(name),
-            "logprobs" if value.bool() == Some(true) => return cannot(name),
-            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
-            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
-            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
-            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
-            "store" if value.bool() == Some(false) => {}
-            _ => notes.losses.add(name.to_string()),
-        }
-    }
-    Ok(())
 }
 
 /// Writes one request, member by member.

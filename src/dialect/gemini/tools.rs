@@ -4,6 +4,7 @@ use super::decode::{CALLING, TOOL_CONFIG};
 use super::encode::Writer;
 use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, try_array};
+use crate::dialect::refuse;
 use crate::ir::{Dialect, Text, Tool, ToolChoice};
 
 /// The longest name that the API takes.
@@ -143,10 +144,7 @@ fn own(tool: &Tool<'_>, array: &mut Array<'_>) -> Result<(), Fault> {
             array.object(|tool| tool.raw(kind, *raw));
             Ok(())
         }
-        Tool::Opaque { kind, .. } => {
-            let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
-            Err(Fault::unsupported("tools", text))
-        }
+        Tool::Opaque { kind, .. } => Err(refuse::tool(kind)),
         Tool::Function { .. } | Tool::Custom { .. } => Ok(()),
     }
 }

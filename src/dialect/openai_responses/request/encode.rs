@@ -4,7 +4,7 @@ use super::compose::{check_messages, items};
 use crate::base::json::{Array, Object, Raw, object};
 use crate::base::{Fault, Retry};
 use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
-use crate::dialect::{Losses, Notes};
+use crate::dialect::{Losses, Notes, refuse};
 use crate::ir::{Dialect, Effort, Extension, ModelTraits, OutputFormat, ReasoningMode, Request, Text, Thinking, Tool, ToolChoice};
 
 /// The least bound on output tokens that the API takes.
@@ -313,16 +313,7 @@ fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &
             _ => {}
         }
     }
-    let penalties = [("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
-    for (name, value) in penalties {
-        // A penalty of zero is none.
-        if value.as_ref().is_some_and(|value| value.value() != 0.0) {
-            notes.losses.add(name);
-        }
-    }
-    if request.seed.is_some() {
-        notes.losses.add("seed");
-    }
+    refuse::penalties(request, &mut notes.losses);
     if request.top_k.is_some() {
         notes.losses.add("top_k");
     }
