@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod bedrock;
 mod call_id;
 mod embed;
+mod free_form;
 pub mod gemini;
 mod notes;
 mod openai;
@@ -26,7 +27,7 @@ use crate::base::framing::Framing;
 use crate::base::json::Raw;
 use crate::base::rng::ExchangeId;
 use crate::base::sse::Frame;
-use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Usage};
+use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Text, Usage};
 
 /// The registry: one `match`, so that the compiler finds what a new dialect lacks.
 pub fn codec(dialect: Dialect) -> &'static dyn Codec {
@@ -186,6 +187,17 @@ pub struct Reply {
     pub tools: ToolNames,
     /// How the caller's stream is cut.
     pub framing: Framing,
+}
+
+impl Reply {
+    /// The name by which the caller knows a tool.
+    fn caller_name<'n>(&'n self, upstream: &'n Text<'_>) -> Cow<'n, str> {
+        let upstream = upstream.read();
+        match self.tools.restore(&upstream) {
+            Some((caller, _)) => Cow::Borrowed(caller),
+            None => upstream,
+        }
+    }
 }
 
 /// What accounting reads from an answer that passes unchanged.

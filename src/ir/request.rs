@@ -310,6 +310,16 @@ pub enum Tool<'a> {
     },
 }
 
+impl<'a> Tool<'a> {
+    /// The name of a tool that the caller defined.
+    pub fn name(&self) -> Option<&Text<'a>> {
+        match self {
+            Self::Function { name, .. } | Self::Custom { name, .. } => Some(name),
+            Self::Opaque { .. } => None,
+        }
+    }
+}
+
 /// Whether and which tool must be called.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolChoice<'a> {

@@ -1,14 +1,12 @@
 //! Whole answers.
 
-use std::borrow::Cow;
-
 use super::wire::{
-    Counters, Path, Seen, finish, finish_reason, put_cache_creation, put_call_id, put_finish, put_input, put_usage_rest, upstream_json,
+    Counters, Path, Seen, finish, finish_reason, put_cache_creation, put_call_id, put_finish, put_usage_rest, upstream_json,
 };
 use super::{decode, error};
 use crate::base::json::{self, Array, Raw};
 use crate::base::{Fault, FaultKind};
-use crate::dialect::{Losses, Observed, Reply};
+use crate::dialect::{Losses, Observed, Reply, free_form};
 use crate::ir::{Answer, Dialect, Extension, Part, Text};
 
 /// Reads an answer of status 200.
@@ -117,18 +115,6 @@ pub(super) fn put_head(id: Option<&Text<'_>>, model: Option<&Text<'_>>, reply: &
     }
 }
 
-/// The name by which the caller knows a tool.
-pub(super) fn caller_name<'n>(name: &'n Text<'_>, reply: &'n Reply) -> Cow<'n, str> {
-    if reply.tools.is_empty() {
-        return name.read();
-    }
-    let upstream = name.read();
-    match reply.tools.restore(&upstream) {
-        Some((caller, _)) => Cow::Borrowed(caller),
-        None => upstream,
-    }
-}
-
 fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses, blocks: &mut Array<'_>) {
     match part {
         // The client would send an empty block back, and the API would refuse it.
@@ -164,8 +150,8 @@ fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses
             blocks.object(|block| {
                 block.string("type", "tool_use");
                 put_call_id("id", id, block);
-                block.string("name", &caller_name(name, reply));
-                put_input(arguments, *custom, block);
+                block.string("name", &reply.caller_name(name));
+                free_form::put_input("input", arguments, *custom, block);
             });
         }
         Part::Opaque { dialect: Dialect::Anthropic, raw, .. } => blocks.raw(*raw),

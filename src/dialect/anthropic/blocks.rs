@@ -3,10 +3,10 @@
 use super::encode::Writer;
 use super::tools::TOOL_NAME_MAX;
 use super::turns::Turn;
-use super::wire::{is_blank, put_call_id, put_input, unbase64};
+use super::wire::{is_blank, put_call_id, unbase64};
 use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, try_array, try_object};
-use crate::dialect::refuse;
+use crate::dialect::{free_form, refuse};
 use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, OutputFormat, Part, Source, Text};
 
 /// How many cache marks one request may have.
@@ -90,7 +90,7 @@ impl Writer<'_, '_> {
                 block.string("type", "tool_use");
                 put_call_id("id", id, block);
                 block.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
-                put_input(arguments, *custom, block);
+                free_form::put_input("input", arguments, *custom, block);
                 self.cache(*cache, block);
             }),
             Part::ToolResult { id, parts, error, cache } => {

@@ -1,5 +1,8 @@
 //! The conversation as Anthropic orders it, and Bedrock too: a leading system text, then turns that alternate.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::decode::IN_CONTENT;
 use super::wire::is_blank;
 use crate::base::Fault;
@@ -72,6 +75,20 @@ impl<'r, 'a> Turns<'r, 'a> {
             return Err(Fault::unsupported("messages", text));
         }
         Ok(this)
+    }
+
+    /// The names of the tools that were called, each once.
+    pub(in crate::dialect) fn called(&self) -> Vec<Cow<'r, str>> {
+        let (mut names, mut met) = (Vec::new(), HashSet::new());
+        for part in self.turns.iter().flat_map(|turn| &turn.parts) {
+            if let Part::ToolCall { name, .. } = part {
+                let name = name.read();
+                if met.insert(name.clone()) {
+                    names.push(name);
+                }
+            }
+        }
+        names
     }
 
     fn say(&mut self, role: &'static str, message: &'r Message<'a>, losses: &mut Losses) {

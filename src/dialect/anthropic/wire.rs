@@ -88,19 +88,6 @@ pub(super) fn put_call_id(key: &str, id: &Text<'_>, object: &mut Object<'_>) {
     object.string(key, &call_id::fit(&id.read(), b"_-", usize::MAX));
 }
 
-/// Writes a tool's input: always an object, whatever the arguments are. A model's slip must not end the conversation.
-pub(in crate::dialect) fn put_input(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
-    if custom {
-        return object.object("input", |input| arguments.put("input", input));
-    }
-    let text = arguments.read();
-    match Raw::parse(text.as_bytes()) {
-        Ok(raw) if raw.is_object() => object.raw("input", raw),
-        _ if matches!(text.trim(), "" | "null") => object.verbatim("input", "{}"),
-        _ => object.object("input", |input| input.string("_raw", &text)),
-    }
-}
-
 /// The unified reason for a `stop_reason`. `called`: a tool call was seen, which outweighs a careless `end_turn`.
 pub(super) fn finish_reason(word: &str, called: bool) -> FinishReason {
     match word {

@@ -1,15 +1,13 @@
 //! Whole answers.
 
-use std::borrow::Cow;
-
 use super::blocks::{put_reasoning, put_redacted, put_text};
 use super::content::{block, extension};
 use super::wire::{Seen, finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
 use super::{error, media};
 use crate::base::json::{self, Array, Raw, try_object};
 use crate::base::{Fault, FaultKind};
-use crate::dialect::anthropic::wire::{Path, put_input, upstream_json};
-use crate::dialect::{Losses, Observed, Reply};
+use crate::dialect::anthropic::wire::{Path, upstream_json};
+use crate::dialect::{Losses, Observed, Reply, free_form};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 
 /// Reads an answer of status 200.
@@ -117,18 +115,6 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, losses: &mut Losses, ou
     });
 }
 
-/// The name by which the caller knows a tool.
-pub(super) fn caller_name<'n>(name: &'n Text<'_>, reply: &'n Reply) -> Cow<'n, str> {
-    if reply.tools.is_empty() {
-        return name.read();
-    }
-    let upstream = name.read();
-    match reply.tools.restore(&upstream) {
-        Some((caller, _)) => Cow::Borrowed(caller),
-        None => upstream,
-    }
-}
-
 fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses, blocks: &mut Array<'_>) {
     match part {
         // The client would send an empty block back, and the API would refuse it.
@@ -155,8 +141,8 @@ fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses
             blocks.object(|block| {
                 block.object("toolUse", |call| {
                     put_call_id(id, call);
-                    call.string("name", &caller_name(name, reply));
-                    put_input(arguments, *custom, call);
+                    call.string("name", &reply.caller_name(name));
+                    free_form::put_input("input", arguments, *custom, call);
                 });
             });
         }

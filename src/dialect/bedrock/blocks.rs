@@ -8,8 +8,8 @@ use crate::base::Fault;
 use crate::base::json::{Array, Object, try_array, try_object};
 use crate::dialect::anthropic::blocks::JSON_HINT;
 use crate::dialect::anthropic::turns::Turn;
-use crate::dialect::anthropic::wire::{is_blank, put_input};
-use crate::dialect::refuse;
+use crate::dialect::anthropic::wire::is_blank;
+use crate::dialect::{free_form, refuse};
 use crate::ir::{CacheMark, CacheTtl, Citations, Dialect, OutputFormat, Part, Text, proof};
 
 /// How many cache points one request may have.
@@ -81,7 +81,7 @@ impl Writer<'_, '_> {
                     block.object("toolUse", |call| {
                         put_call_id(id, call);
                         call.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
-                        put_input(arguments, *custom, call);
+                        free_form::put_input("input", arguments, *custom, call);
                     });
                 });
                 self.cache(*cache, array);

@@ -1,6 +1,5 @@
 //! Events → the messages of a streamed answer.
 
-use super::answer::caller_name;
 use super::error;
 use super::media::is_base64;
 use super::sequence::{Sequence, Step, TooTangled};
@@ -178,7 +177,7 @@ impl Writer {
             }
             PartStart::ToolCall { id, name, custom } => {
                 self.seen.call = true;
-                let name = caller_name(name, &self.reply);
+                let name = self.reply.caller_name(name);
                 self.open = true;
                 message("contentBlockStart", out, |body| {
                     body.u64("contentBlockIndex", self.block);

@@ -1,15 +1,13 @@
 //! Whole answers.
 
-use std::borrow::Cow;
-
 use super::contents::add_thought;
 use super::parts::{Call, Fields};
-use super::wire::{At, arguments, extension, protocol, put_args, shown, upstream_json};
+use super::wire::{At, arguments, extension, protocol, shown, upstream_json};
 use super::{error, finish, usage};
 use crate::base::digest::fnv1a;
 use crate::base::json::{self, Array, Object, Raw, Reader};
 use crate::base::{Fault, FaultKind};
-use crate::dialect::{Losses, Observed, Reply};
+use crate::dialect::{Losses, Observed, Reply, free_form};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 
 /// Members of a candidate that the neutral form does not model.
@@ -209,18 +207,6 @@ pub(super) fn put_tail(id: Option<&Text<'_>>, model: Option<&Text<'_>>, reply: &
     }
 }
 
-/// The name by which the caller knows a function.
-pub(super) fn caller_name<'n>(name: &'n Text<'_>, reply: &'n Reply) -> Cow<'n, str> {
-    if reply.tools.is_empty() {
-        return name.read();
-    }
-    let upstream = name.read();
-    match reply.tools.restore(&upstream) {
-        Some((caller, _)) => Cow::Borrowed(caller),
-        None => upstream,
-    }
-}
-
 /// Writes the parts of an answer.
 struct PartWriter<'w> {
     reply: &'w Reply,
@@ -256,7 +242,7 @@ impl<'w> PartWriter<'w> {
             }
             Part::ToolCall { id, name, arguments, custom, .. } => {
                 let signature = self.pending.take();
-                let name = caller_name(name, self.reply);
+                let name = self.reply.caller_name(name);
                 put_call(id, &name, arguments, *custom, signature.as_ref(), self.item(parts));
             }
             Part::Opaque { dialect: Dialect::Gemini, raw, .. } => {
@@ -332,7 +318,7 @@ pub(super) fn put_call(id: &Text<'_>, name: &str, arguments: &Text<'_>, custom: 
         part.object("functionCall", |call| {
             id.put("id", call);
             call.string("name", name);
-            put_args(arguments, custom, call);
+            free_form::put_input("args", arguments, custom, call);
         });
         if let Some(signature) = signature {
             signature.put("thoughtSignature", part);

@@ -9,7 +9,7 @@ use super::turns::Turns;
 use crate::base::Fault;
 use crate::base::json::{self, Object, Raw, try_object};
 use crate::dialect::{Notes, refuse};
-use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Tool};
+use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Text, Tool};
 
 /// How many stop texts the API takes.
 const STOPS_MAX: usize = 5;
@@ -38,11 +38,7 @@ fn write(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &m
         return Err(refuse::structured_output());
     }
     let turns = Turns::new(&request.messages, &mut notes.losses)?;
-    let names = request.tools.iter().filter_map(|tool| match tool {
-        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
-        Tool::Opaque { .. } => None,
-    });
-    notes.tools.reserve(names, TOOL_NAME_MAX);
+    notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_MAX);
     let mut writer = Writer { request, traits, notes };
     try_object(out, |object| {
         writer.system(&turns.system, object)?;

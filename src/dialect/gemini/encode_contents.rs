@@ -7,10 +7,9 @@ use super::encode::Writer;
 use super::parts::{is_film_page, mime_of};
 use super::tools::TOOL_NAME_MAX;
 use super::turns::{Turn, Turns};
-use super::wire::put_args;
 use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, try_array, try_object};
-use crate::dialect::refuse;
+use crate::dialect::{free_form, refuse};
 use crate::ir::{Dialect, Media, MediaKind, Part, Source, Text, Thinking, proof};
 
 /// What the API documents for a call that some other model made, whose signature nobody has.
@@ -102,7 +101,7 @@ impl Writer<'_, '_> {
                 array.object(|part| {
                     part.object("functionCall", |call| {
                         call.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
-                        put_args(arguments, *custom, call);
+                        free_form::put_input("args", arguments, *custom, call);
                     });
                     if let Some(signature) = signature {
                         signature.put("thoughtSignature", part);

@@ -3,13 +3,12 @@
 use super::decode::{CALLING, TOOL_CONFIG};
 use super::encode::Writer;
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw, try_array};
-use crate::dialect::refuse;
+use crate::base::json::{Array, Object, try_array};
+use crate::dialect::{free_form, refuse};
 use crate::ir::{Dialect, Text, Tool, ToolChoice};
 
 /// The longest name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 64;
-const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 impl Writer<'_, '_> {
     /// Writes `tools` and `toolConfig`.
@@ -57,22 +56,11 @@ impl Writer<'_, '_> {
                 });
             }
             Tool::Custom { name, description, format } => {
-                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
-                    self.lose("tools[].format");
-                }
-                let caller = name.read();
-                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
-                self.notes.tools.mark_custom(&upstream, &caller);
+                let upstream = free_form::name(name, *format, TOOL_NAME_MAX, self.notes);
                 array.object(|object| {
                     object.string("name", &upstream);
-                    let out = object.key("description");
-                    out.push(b'"');
-                    if let Some(description) = description.as_ref().filter(|d| !d.is_empty()) {
-                        description.write_inner(out);
-                        out.extend_from_slice(b"\\n\\n");
-                    }
-                    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
-                    object.verbatim("parametersJsonSchema", FREE_FORM);
+                    free_form::put_description(description.as_ref(), object);
+                    object.verbatim("parametersJsonSchema", free_form::SCHEMA);
                 });
             }
             Tool::Opaque { .. } => {}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::base::json::{Object, Raw, write_on_one_line};
+use crate::base::json::Raw;
 use crate::base::{Fault, FaultKind};
 use crate::ir::{Dialect, Extension, Number, Text, proof};
 
@@ -175,19 +175,6 @@ fn is_base64(text: &str) -> bool {
 /// The arguments of a call, where its `args` are given.
 pub(super) fn arguments(args: Option<Raw<'_>>) -> Text<'_> {
     args.map_or(Text::Plain(Cow::Borrowed("{}")), |args| Text::plain(args.get()))
-}
-
-/// Writes the arguments of a call: always an object, whatever they are. A model's slip must not end the conversation.
-pub(super) fn put_args(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
-    if custom {
-        return object.object("args", |args| arguments.put("input", args));
-    }
-    let text = arguments.read();
-    match Raw::parse(text.as_bytes()) {
-        Ok(raw) if raw.is_object() => write_on_one_line(raw.get(), object.key("args")),
-        _ if matches!(text.trim(), "" | "null") => object.verbatim("args", "{}"),
-        _ => object.object("args", |args| args.string("_raw", &text)),
-    }
 }
 
 /// Parses a body that the upstream promised to be JSON.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::base::json::{Object, Raw, unescape};
 use crate::dialect::{Losses, Notes};
-use crate::ir::{CacheMark, CacheTtl, Effort, ModelTraits, Reasoning, ReasoningMode, Source, Text, Thinking, Tool};
+use crate::ir::{CacheMark, CacheTtl, Effort, ModelTraits, Reasoning, ReasoningMode, Source, Text, Thinking};
 
 /// One literal of several texts.
 pub(in crate::dialect) fn join<'t>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'t Text<'t>>) {
@@ -100,14 +100,6 @@ pub(in crate::dialect) fn put_service_tier(tier: Option<&Text<'_>>, losses: &mut
 
 /// Longest name of a tool.
 pub(in crate::dialect) const TOOL_NAME_BYTES_MAX: usize = 64;
-
-/// The name of a tool that a caller defined.
-pub(in crate::dialect) fn tool_name<'t>(tool: &'t Tool<'_>) -> Option<Cow<'t, str>> {
-    match tool {
-        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
-        Tool::Opaque { .. } => None,
-    }
-}
 
 /// Writes a tool's name so that the target takes it.
 pub(in crate::dialect) fn put_tool_name(name: &Text<'_>, notes: &mut Notes, o: &mut Object<'_>) {

@@ -5,7 +5,7 @@ use crate::base::Fault;
 use crate::base::digest::fnv1a;
 use crate::base::json::{Array, Object, object};
 use crate::dialect::Notes;
-use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
+use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name};
 use crate::ir::{Dialect, Extension, MaxTokensName, ModelTraits, OutputFormat, Request, Text, Tool, ToolChoice};
 
 /// Most stop texts.
@@ -21,7 +21,7 @@ pub(in super::super) fn encode(
 ) -> Result<(), Fault> {
     check_messages(&request.messages)?;
     request.tools.iter().try_for_each(check_tool)?;
-    notes.tools.reserve(request.tools.iter().filter_map(tool_name), TOOL_NAME_BYTES_MAX);
+    notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_BYTES_MAX);
     object(out, |o| {
         o.string("model", model);
         o.array("messages", |a| messages(&request.messages, traits, notes, a));

@@ -3,7 +3,7 @@
 use super::compose::{check_messages, items};
 use crate::base::json::{Array, Object, Raw, object};
 use crate::base::{Fault, Retry};
-use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
+use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name};
 use crate::dialect::{Losses, Notes, refuse};
 use crate::ir::{Dialect, Effort, Extension, ModelTraits, OutputFormat, ReasoningMode, Request, Text, Thinking, Tool, ToolChoice};
 
@@ -20,7 +20,7 @@ pub(in super::super) fn encode(
 ) -> Result<(), Fault> {
     check(request)?;
     check_messages(&request.messages)?;
-    notes.tools.reserve(request.tools.iter().filter_map(tool_name), TOOL_NAME_BYTES_MAX);
+    notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_BYTES_MAX);
     let own = Own::of(&request.extensions, &mut notes.losses);
     object(out, |o| {
         o.string("model", model);
