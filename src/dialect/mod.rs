@@ -5,10 +5,12 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod broken;
 mod call_id;
 mod embed;
 mod free_form;
 pub mod gemini;
+mod marks;
 mod notes;
 mod openai;
 pub mod openai_chat;

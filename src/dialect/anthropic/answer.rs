@@ -1,17 +1,15 @@
 //! Whole answers.
 
-use super::wire::{
-    Counters, Path, Seen, finish, finish_reason, put_cache_creation, put_call_id, put_finish, put_usage_rest, upstream_json,
-};
+use super::wire::{Counters, Path, Seen, finish, finish_reason, put_cache_creation, put_call_id, put_finish, put_usage_rest};
 use super::{decode, error};
+use crate::base::Fault;
 use crate::base::json::{self, Array, Raw};
-use crate::base::{Fault, FaultKind};
-use crate::dialect::{Losses, Observed, Reply, free_form};
+use crate::dialect::{Losses, Observed, Reply, broken, free_form};
 use crate::ir::{Answer, Dialect, Extension, Part, Text};
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     if raw.member("type").and_then(Raw::inner) == Some("error") {
         return Err(error::decode_typed(raw));
     }
@@ -35,16 +33,12 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
         if raw.member("error").is_some_and(|error| !error.is_null()) {
             return Err(error::decode_typed(raw));
         }
-        let text = "The provider's answer has no `content` array: it is not an answer of the Anthropic Messages API.";
-        return Err(Fault::upstream(FaultKind::UpstreamProtocol, text));
+        return Err(broken::answer("has no `content` array: it is not an answer of the Anthropic Messages API"));
     };
     let (path, mut rest) = (Path::root("content"), Vec::new());
     for (i, block) in content.elements().enumerate() {
         let part = decode::block(block.fields(), &path.index(i), &mut rest);
-        answer.parts.push(part.map_err(|fault| {
-            let text = format!("The provider's answer is malformed: {}.", fault.client_text);
-            Fault::upstream(FaultKind::UpstreamProtocol, text)
-        })?);
+        answer.parts.push(part.map_err(|fault| broken::part(&fault))?);
     }
     let called = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = finish(raw, called);
@@ -53,7 +47,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
 
 /// Reads what accounting wants of an answer that passes unchanged.
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     let mut observed = Observed::default();
     let mut called = false;
     let mut reason = None;
@@ -91,13 +85,8 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, losses: &mut Losses, ou
             put_usage_rest(&usage, object);
             put_cache_creation(&usage, object);
         });
-        for extension in answer.extensions.iter().filter(|extension| !extension.value.is_null()) {
-            match extension.dialect {
-                Dialect::Anthropic => body.raw(&extension.name, extension.value),
-                _ if extension.tells_only_of_serving() => {}
-                _ => losses.add(extension.name.to_string()),
-            }
-        }
+        let told = answer.extensions.iter().filter(|e| e.dialect == Dialect::Anthropic || !e.tells_only_of_serving());
+        losses.write_own(Dialect::Anthropic, "", told, body);
     });
 }
 

@@ -9,8 +9,6 @@ use crate::base::json::{Array, Object, Raw, try_array, try_object};
 use crate::dialect::{free_form, refuse};
 use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, OutputFormat, Part, Source, Text};
 
-/// How many cache marks one request may have.
-const CACHE_MARKS_MAX: usize = 4;
 pub(in crate::dialect) const JSON_HINT: &str = "Answer with one valid JSON object and nothing else.";
 
 impl Writer<'_, '_> {
@@ -171,13 +169,7 @@ impl Writer<'_, '_> {
             Some(_) => self.lose("messages[].content[].filename"),
             None => {}
         }
-        for extension in media.extensions.iter().filter(|e| !e.value.is_null()) {
-            if extension.dialect == Dialect::Anthropic {
-                block.raw(&extension.name, extension.value);
-            } else {
-                self.lose(format!("messages[].content[].{}", extension.name));
-            }
-        }
+        self.notes.losses.write_own(Dialect::Anthropic, "messages[].content[].", &media.extensions, block);
         self.cache(media.cache, block);
         Ok(())
     }
@@ -193,25 +185,7 @@ impl Writer<'_, '_> {
             Some(CacheTtl::Minutes5 | CacheTtl::Minutes30) => br#"{"type":"ephemeral","ttl":"5m"}"#,
             Some(CacheTtl::Hour1 | CacheTtl::Hours12) => br#"{"type":"ephemeral","ttl":"1h"}"#,
         });
-        self.marks.push(start..out.len());
-    }
-
-    /// Takes out the earliest marks where there are more than the API allows.
-    pub(super) fn drop_early_marks(&mut self, out: &mut Vec<u8>) {
-        let allowed = CACHE_MARKS_MAX.saturating_sub(self.fixed_marks);
-        let surplus = self.marks.len().saturating_sub(allowed);
-        if surplus == 0 {
-            return;
-        }
-        self.lose("cache_control");
-        let (mut to, mut from) = (self.marks[0].start, self.marks[0].end);
-        for i in 0..surplus {
-            let next = if i + 1 < surplus { self.marks[i + 1].start } else { out.len() };
-            out.copy_within(from..next, to);
-            to += next - from;
-            from = self.marks.get(i + 1).map_or(next, |mark| mark.end);
-        }
-        out.truncate(to);
+        self.marks.add(start..out.len());
     }
 }
 

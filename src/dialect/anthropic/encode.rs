@@ -1,7 +1,6 @@
 //! The neutral form → request text.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::schema;
 use super::thinking::Plan;
@@ -9,12 +8,15 @@ use super::turns::Turns;
 use super::wire::is_blank;
 use crate::base::Fault;
 use crate::base::json::{Object, Raw, try_array, try_object};
+use crate::dialect::marks::Marks;
 use crate::dialect::{Notes, refuse};
 use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Text};
 
 /// The longest `metadata.user_id` that the API takes, in characters.
 const USER_CHARS_MAX: usize = 256;
 
+/// How many cache marks one request may have.
+const CACHE_MARKS_MAX: usize = 4;
 /// Why a member is refused.
 const CANNOT: &str = "the target's dialect (Anthropic Messages) cannot do this";
 
@@ -35,7 +37,7 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
     let turns = Turns::new(Dialect::Anthropic, &request.messages, traits, &mut notes.losses)?;
     let output_tokens_max = request.output_tokens_max.unwrap_or(traits.output_tokens_default);
     let plan = Plan::new(request.reasoning, &request.messages, output_tokens_max, traits, &mut notes.losses);
-    let mut writer = Writer { request, traits, plan, notes, marks: Vec::new(), fixed_marks: 0 };
+    let mut writer = Writer { request, traits, plan, notes, marks: Marks::default(), fixed_marks: 0 };
     try_object(out, |object| {
         object.string("model", model);
         object.u64("max_tokens", output_tokens_max);
@@ -60,7 +62,9 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
             turns.turns.iter().enumerate().try_for_each(|(i, turn)| writer.turn(turn, i == last, messages))
         })
     })?;
-    writer.drop_early_marks(out);
+    if writer.marks.drop_early(CACHE_MARKS_MAX.saturating_sub(writer.fixed_marks), out) {
+        writer.lose("cache_control");
+    }
     Ok(())
 }
 
@@ -74,8 +78,8 @@ pub(super) struct Writer<'w, 'a> {
     pub(super) plan: Plan,
     /// What is lost, and which tools are renamed.
     pub(super) notes: &'w mut Notes,
-    /// Where the cache marks stand in the output, each with the comma before it.
-    pub(super) marks: Vec<Range<usize>>,
+    /// Where the cache marks stand in the output.
+    pub(super) marks: Marks,
     /// Marks inside of what is written verbatim.
     pub(super) fixed_marks: usize,
 }

@@ -63,13 +63,7 @@ impl Writer<'_, '_> {
                     if strict {
                         object.bool("strict", true);
                     }
-                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
-                        if extension.dialect == Dialect::Anthropic {
-                            object.raw(&extension.name, extension.value);
-                        } else {
-                            self.lose(format!("tools[].{}", extension.name));
-                        }
-                    }
+                    self.notes.losses.write_own(Dialect::Anthropic, "tools[].", extensions, object);
                     self.cache(*cache, object);
                 });
             }

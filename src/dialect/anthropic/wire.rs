@@ -256,11 +256,3 @@ pub(in crate::dialect) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let digits = &digits[..digits.len() - digits.iter().rev().take_while(|b| **b == b'=').count()];
     LENIENT.decode(digits).ok()
 }
-
-/// Parses a body that the upstream promised to be JSON.
-pub(in crate::dialect) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
-    Raw::parse(body).map_err(|e| {
-        let text = "The provider's answer is not JSON, though its status says success.";
-        Fault::upstream(crate::base::FaultKind::UpstreamProtocol, text).cause(e)
-    })
-}

@@ -12,9 +12,6 @@ use crate::dialect::anthropic::wire::is_blank;
 use crate::dialect::{free_form, refuse};
 use crate::ir::{CacheMark, CacheTtl, Citations, Dialect, OutputFormat, Part, Text, proof};
 
-/// How many cache points one request may have.
-const CACHE_POINTS_MAX: usize = 4;
-
 impl Writer<'_, '_> {
     /// Writes `system`.
     pub(super) fn system(&mut self, parts: &[&Part<'_>], object: &mut Object<'_>) -> Result<(), Fault> {
@@ -154,24 +151,7 @@ impl Writer<'_, '_> {
             true => br#"{"cachePoint":{"type":"default","ttl":"1h"}}"#,
             false => br#"{"cachePoint":{"type":"default"}}"#,
         });
-        self.marks.push(start..out.len());
-    }
-
-    /// Takes out the earliest marks where there are more than the API allows.
-    pub(super) fn drop_early_marks(&mut self, out: &mut Vec<u8>) {
-        let surplus = self.marks.len().saturating_sub(CACHE_POINTS_MAX);
-        if surplus == 0 {
-            return;
-        }
-        self.lose("cache_control");
-        let (mut to, mut from) = (self.marks[0].start, self.marks[0].end);
-        for i in 0..surplus {
-            let next = if i + 1 < surplus { self.marks[i + 1].start } else { out.len() };
-            out.copy_within(from..next, to);
-            to += next - from;
-            from = self.marks.get(i + 1).map_or(next, |mark| mark.end);
-        }
-        out.truncate(to);
+        self.marks.add(start..out.len());
     }
 }
 

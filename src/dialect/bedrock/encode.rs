@@ -1,7 +1,6 @@
 //! The neutral form → request text.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::family::Family;
 use super::media::Names;
@@ -11,6 +10,7 @@ use crate::dialect::anthropic::schema;
 use crate::dialect::anthropic::thinking::{Ask, Plan};
 use crate::dialect::anthropic::turns::Turns;
 use crate::dialect::anthropic::wire::is_blank;
+use crate::dialect::marks::Marks;
 use crate::dialect::{Notes, refuse};
 use crate::ir::{Dialect, ModelTraits, OutputFormat, Request, Text};
 
@@ -20,6 +20,8 @@ const METADATA_BYTES_MAX: usize = 256;
 /// Members of the request that have a place of their own: what was read inside of them stands under their names.
 const NESTED: [&str; 5] = ["inferenceConfig.", "additionalModelRequestFields.", "outputConfig.", "toolConfig.", "requestMetadata."];
 
+/// How many cache points one request may have.
+const CACHE_POINTS_MAX: usize = 4;
 /// Why a member is refused.
 const CANNOT: &str = "the target's dialect (Bedrock Converse) cannot do this";
 
@@ -54,7 +56,7 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
         }
         _ => Plan::default(),
     };
-    let mut writer = Writer { request, traits, family, plan, notes, names: Names::default(), marks: Vec::new() };
+    let mut writer = Writer { request, traits, family, plan, notes, names: Names::default(), marks: Marks::default() };
     try_object(out, |object| {
         put_filled("inferenceConfig", object, |config| writer.inference(config));
         put_filled("additionalModelRequestFields", object, |fields| writer.additional(fields));
@@ -69,7 +71,9 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
             turns.turns.iter().enumerate().try_for_each(|(i, turn)| writer.turn(turn, i == last, messages))
         })
     })?;
-    writer.drop_early_marks(out);
+    if writer.marks.drop_early(CACHE_POINTS_MAX, out) {
+        writer.lose("cache_control");
+    }
     Ok(())
 }
 
@@ -96,8 +100,8 @@ pub(super) struct Writer<'w, 'a> {
     pub(super) notes: &'w mut Notes,
     /// Which names documents have.
     pub(super) names: Names,
-    /// Where the cache points stand in the output, each with the comma before it.
-    pub(super) marks: Vec<Range<usize>>,
+    /// Where the cache points stand in the output.
+    pub(super) marks: Marks,
 }
 
 impl<'w, 'a> Writer<'w, 'a> {

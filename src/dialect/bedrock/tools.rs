@@ -86,12 +86,7 @@ impl Writer<'_, '_> {
                     if strict {
                         spec.bool("strict", true);
                     }
-                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
-                        match extension.dialect {
-                            Dialect::Bedrock => spec.raw(&extension.name, extension.value),
-                            _ => self.lose(format!("tools[].{}", extension.name)),
-                        }
-                    }
+                    self.notes.losses.write_own(Dialect::Bedrock, "tools[].", extensions, spec);
                 });
                 match cache {
                     Some(_) if self.family.caches() && !self.family.caches_all() => self.lose("tools[].cache_control"),

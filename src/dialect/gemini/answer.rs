@@ -2,12 +2,12 @@
 
 use super::contents::add_thought;
 use super::parts::{Call, Fields};
-use super::wire::{At, arguments, extension, protocol, shown, upstream_json};
+use super::wire::{At, arguments, extension, shown};
 use super::{error, finish, usage};
+use crate::base::Fault;
 use crate::base::digest::fnv1a;
 use crate::base::json::{self, Array, Object, Raw, Reader};
-use crate::base::{Fault, FaultKind};
-use crate::dialect::{Losses, Observed, Reply, free_form};
+use crate::dialect::{Losses, Observed, Reply, broken, free_form};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 
 /// Members of a candidate that the neutral form does not model.
@@ -16,7 +16,7 @@ pub(super) const OF_CANDIDATE: [&str; 5] =
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     if error::is_error(raw) {
         return Err(error::decode_typed(raw));
     }
@@ -35,7 +35,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
     match (candidates.and_then(|c| c.elements().next()), feedback.and_then(finish::blocked)) {
         (Some(first), _) => candidate(first, &mut answer)?,
         (None, Some(blocked)) => answer.finish = Some(blocked),
-        (None, None) => return Err(protocol("The provider's answer has no candidate: it is not an answer of Gemini's generateContent.")),
+        (None, None) => return Err(broken::answer("has no candidate: it is not an answer of Gemini's generateContent")),
     }
     Ok(answer)
 }
@@ -59,7 +59,7 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
     }
     let at = At::root("candidates[0].content.parts");
     for (i, raw) in parts.into_iter().flat_map(Raw::elements).enumerate() {
-        part(raw, &at.index(i), answer).map_err(|fault| broken(&fault))?;
+        part(raw, &at.index(i), answer).map_err(|fault| broken::part(&fault))?;
     }
     // The signature alone stands for a last part without words.
     if let [.., Part::Reasoning { text: thought, .. }, Part::Text { text, .. }] = &answer.parts[..]
@@ -71,11 +71,6 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
     let called = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = word.map(|word| finish::read(word, message, called));
     Ok(())
-}
-
-/// What is wrong with an answer's part, as the provider's fault.
-pub(super) fn broken(fault: &Fault) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer is malformed: {}", fault.client_text))
 }
 
 fn part<'a>(raw: Raw<'a>, at: &At<'_>, answer: &mut Answer<'a>) -> Result<(), Fault> {
@@ -150,7 +145,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             _ => r.skip(),
         })
     })
-    .map_err(|e| protocol("The provider's answer is not JSON, though its status says success.").cause(e))?;
+    .map_err(|e| broken::answer("is not JSON, though its status says success").cause(e))?;
     observed.finish = word.map(|word| finish::reason(&word.read(), called)).or(blocked);
     Ok(observed)
 }

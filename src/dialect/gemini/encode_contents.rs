@@ -8,7 +8,7 @@ use super::parts::{is_film_page, mime_of};
 use super::tools::TOOL_NAME_MAX;
 use super::turns::{Turn, Turns};
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw, try_array, try_object};
+use crate::base::json::{self, Array, Object, Raw, try_array, try_object};
 use crate::dialect::{free_form, refuse};
 use crate::ir::{Dialect, Media, MediaKind, Part, Source, Text, Thinking, proof};
 
@@ -200,7 +200,7 @@ impl Writer<'_, '_> {
             Source::FileId { .. } => return Err(refuse::file_elsewhere()),
             Source::Opaque { .. } => return cannot("media from such a source"),
         };
-        try_object(out, |part| {
+        json::object(out, |part| {
             if let Source::Base64 { media_type, data } = &media.source {
                 part.object("inlineData", |blob| {
                     if media_type.is("image/jpg") {
@@ -220,14 +220,9 @@ impl Writer<'_, '_> {
                     address.put("fileUri", file);
                 });
             }
-            for extension in media.extensions.iter().filter(|e| !e.value.is_null()) {
-                match extension.dialect {
-                    Dialect::Gemini => part.raw(&extension.name, extension.value),
-                    _ => self.lose(format!("messages[].content[].{}", extension.name)),
-                }
-            }
-            Ok(())
-        })
+            self.notes.losses.write_own(Dialect::Gemini, "messages[].content[].", &media.extensions, part);
+        });
+        Ok(())
     }
 
     fn note_cache(&mut self, marked: bool) {

@@ -47,12 +47,7 @@ impl Writer<'_, '_> {
                     if let Some(schema) = parameters {
                         object.raw("parametersJsonSchema", schema.raw());
                     }
-                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
-                        match extension.dialect {
-                            Dialect::Gemini => object.raw(&extension.name, extension.value),
-                            _ => self.lose(format!("tools[].{}", extension.name)),
-                        }
-                    }
+                    self.notes.losses.write_own(Dialect::Gemini, "tools[].", extensions, object);
                 });
             }
             Tool::Custom { name, description, format } => {

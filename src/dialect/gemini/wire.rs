@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::base::{Fault, FaultKind};
 use crate::ir::{Dialect, Extension, Number, Text, proof};
 
 /// Where in a body something stands (`contents[2].parts[0].text`). Built on the stack, spelled only where a fault names it.
@@ -175,14 +175,4 @@ fn is_base64(text: &str) -> bool {
 /// The arguments of a call, where its `args` are given.
 pub(super) fn arguments(args: Option<Raw<'_>>) -> Text<'_> {
     args.map_or(Text::Plain(Cow::Borrowed("{}")), |args| Text::plain(args.get()))
-}
-
-/// Parses a body that the upstream promised to be JSON.
-pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
-    Raw::parse(body).map_err(|e| protocol("The provider's answer is not JSON, though its status says success.").cause(e))
-}
-
-/// The provider broke its dialect.
-pub(super) fn protocol(text: &'static str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, text)
 }

@@ -168,7 +168,7 @@ fn reads_every_error() {
         (404, own("not_found_error", "model: claude-z"), FaultKind::ModelNotFound, Retry::OtherTarget, "claude-z"),
         (404, String::new(), FaultKind::NotFound, Retry::OtherTarget, "no reason"),
         (408, String::new(), FaultKind::Timeout, Retry::OtherTarget, ""),
-        (409, "{}".to_owned(), FaultKind::UpstreamFailed, Retry::OtherTarget, "{}"),
+        (409, "{}".to_owned(), FaultKind::UpstreamFailed, Retry::OtherTarget, "gave no reason"),
         (413, own("request_too_large", "big"), FaultKind::TooLarge, Retry::Never, "big"),
         (422, r#"{"detail":"odd"}"#.to_owned(), FaultKind::BadRequest, Retry::Never, "odd"),
         (429, own("rate_limit_error", "slow"), FaultKind::RateLimited, Retry::OtherTarget, "slow"),

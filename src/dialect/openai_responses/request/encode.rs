@@ -268,13 +268,7 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
             }
             // Left out it counts as true, which few schemas meet.
             o.bool("strict", *strict == Some(true));
-            for extension in extensions {
-                match extension.dialect {
-                    Dialect::OpenAiResponses => o.raw(&extension.name, extension.value),
-                    _ if extension.value.is_null() => {}
-                    _ => notes.losses.add(format!("tools[].{}", extension.name)),
-                }
-            }
+            notes.losses.write_own(Dialect::OpenAiResponses, "tools[].", extensions, o);
             if cache.is_some() {
                 notes.losses.add("cache_control");
             }
