@@ -1,9 +1,10 @@
 //! Whole answers: reading the provider's, writing the caller's, and a glance at one that passes.
 
-use super::wire::{arguments, finish_reason, finish_word, made_call_id, thinking_text, told, words};
+use super::wire::{finish_reason, finish_word, made_call_id, thinking_text};
 use super::{error, usage};
 use crate::base::Fault;
 use crate::base::json::{Object, Raw, Reader, object};
+use crate::dialect::openai::read::{arguments, told, words};
 use crate::dialect::openai::write::{custom_input, join};
 use crate::dialect::{Notes, Observed, Reply, broken};
 use crate::ir::{Answer, Citations, Dialect, Extension, Finish, FinishReason, Part, Text};

@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use super::super::error;
-use super::super::wire::{finish_reason, made_call_id, thinking_text, told, words};
+use super::super::wire::{finish_reason, made_call_id, thinking_text};
 use super::chunk::{Chunk, DeltaMembers};
 use crate::base::Fault;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
+use crate::dialect::openai::read::{told, words};
 use crate::dialect::{StreamDecoder, broken};
 use crate::ir::{Delta, Dialect, Event, Finish, FinishReason, PartStart, Text, Usage};
 
