@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::sampling::{Heat, put_stops};
 use super::schema;
 use super::thinking::Plan;
 use super::turns::Turns;
@@ -92,9 +93,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// The dialect's own members that were read inside of another (`output_config.x`).
     fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
-        let request = self.request;
-        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Anthropic);
-        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+        self.request.nested(Dialect::Anthropic, prefix)
     }
 
     /// Writes those of them that are not written otherwise.
@@ -144,47 +143,16 @@ impl<'w, 'a> Writer<'w, 'a> {
     fn sampling(&mut self, object: &mut Object<'_>) {
         let request = self.request;
         let (sampling, thinks) = (self.traits.sampling, self.plan.thinks());
-        let mut heated = false;
-        if let Some(temperature) = &request.temperature {
-            let value = temperature.value();
-            if !sampling || thinks {
-                // 1 is what holds anyway.
-                if value != 1.0 {
-                    self.lose("temperature");
-                }
-            } else if value > 1.0 {
-                self.lose("temperature");
-                object.verbatim("temperature", "1");
-                heated = true;
-            } else {
-                object.verbatim("temperature", &temperature.0);
-                heated = true;
-            }
-        }
-        if let Some(top_p) = &request.top_p {
-            let value = top_p.value();
-            let crowded = heated && !self.traits.sampling_together;
-            let fits = sampling && !crowded && !(thinks && value < 0.95);
-            if fits {
-                object.verbatim("top_p", &top_p.0);
-            } else if value != 1.0 {
-                self.lose("top_p");
-            }
-        }
+        let losses = &mut self.notes.losses;
+        Heat { any: sampling, both: self.traits.sampling_together, thinks }.put(request, "top_p", losses, object);
         if let Some(Number(top_k)) = &request.top_k {
             if sampling && !thinks {
                 object.verbatim("top_k", top_k);
             } else {
-                self.lose("top_k");
+                losses.add("top_k");
             }
         }
-        let stops: Vec<&Text<'_>> = request.stop.iter().filter(|text| !is_blank(text)).collect();
-        if stops.len() < request.stop.len() {
-            self.lose("stop");
-        }
-        if !stops.is_empty() {
-            object.array("stop_sequences", |array| stops.iter().for_each(|text| text.write(array.item())));
-        }
+        put_stops(request, "stop_sequences", is_blank, losses, object);
     }
 
     fn identity(&mut self, object: &mut Object<'_>) {

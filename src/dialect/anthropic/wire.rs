@@ -119,11 +119,11 @@ pub(super) fn finish<'a>(holder: Raw<'a>, called: bool) -> Option<Finish<'a>> {
 
 /// What a writer of an answer must have seen to name its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::dialect) struct Seen {
     /// A tool call.
-    pub(super) call: bool,
+    pub(in crate::dialect) call: bool,
     /// Words by which the model declined.
-    pub(super) refusal: bool,
+    pub(in crate::dialect) refusal: bool,
 }
 
 /// The `stop_reason` to tell.

@@ -2,11 +2,11 @@
 
 use super::blocks::{put_reasoning, put_redacted, put_text};
 use super::content::{block, extension};
-use super::wire::{Seen, finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
+use super::wire::{finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
 use super::{error, media};
 use crate::base::Fault;
 use crate::base::json::{self, Array, Raw, try_object};
-use crate::dialect::anthropic::wire::Path;
+use crate::dialect::anthropic::wire::{Path, Seen};
 use crate::dialect::{Losses, Observed, Reply, broken, free_form};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 

@@ -6,6 +6,7 @@ use super::family::Family;
 use super::media::Names;
 use crate::base::Fault;
 use crate::base::json::{self, Object, Raw, try_array, try_object};
+use crate::dialect::anthropic::sampling::{Heat, put_stops};
 use crate::dialect::anthropic::schema;
 use crate::dialect::anthropic::thinking::{Ask, Plan};
 use crate::dialect::anthropic::turns::Turns;
@@ -112,9 +113,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// The dialect's own members that were read inside of another (`outputConfig.x`).
     pub(super) fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
-        let request = self.request;
-        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Bedrock);
-        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+        self.request.nested(Dialect::Bedrock, prefix)
     }
 
     /// Writes those of them that are not written otherwise.
@@ -135,42 +134,11 @@ impl<'w, 'a> Writer<'w, 'a> {
             None if matches!(self.plan.thinking, Some(Ask::Budget { .. })) => config.u64("maxTokens", self.traits.output_tokens_default),
             None => {}
         }
-        let (sampling, thinks) = (self.traits.sampling && !unbound, self.plan.thinks());
-        let mut heated = false;
-        if let Some(temperature) = &request.temperature {
-            let value = temperature.value();
-            if !sampling || thinks {
-                // 1 is what holds anyway.
-                if value != 1.0 {
-                    self.lose("temperature");
-                }
-            } else if value > 1.0 {
-                self.lose("temperature");
-                config.verbatim("temperature", "1");
-                heated = true;
-            } else {
-                config.verbatim("temperature", &temperature.0);
-                heated = true;
-            }
-        }
-        if let Some(top_p) = &request.top_p {
-            let value = top_p.value();
-            let crowded = heated && !self.traits.sampling_together;
-            let fits = sampling && !crowded && !(thinks && value < 0.95);
-            if fits {
-                config.verbatim("topP", &top_p.0);
-            } else if value != 1.0 {
-                self.lose("top_p");
-            }
-        }
-        let refused = |text: &&Text<'_>| if self.family == Family::Claude { is_blank(text) } else { text.is_empty() };
-        let stops: Vec<&Text<'_>> = request.stop.iter().filter(|text| !refused(text)).collect();
-        if stops.len() < request.stop.len() {
-            self.lose("stop");
-        }
-        if !stops.is_empty() {
-            config.array("stopSequences", |array| stops.iter().for_each(|text| text.write(array.item())));
-        }
+        let (losses, family) = (&mut self.notes.losses, self.family);
+        let heat = Heat { any: self.traits.sampling && !unbound, both: self.traits.sampling_together, thinks: self.plan.thinks() };
+        heat.put(request, "topP", losses, config);
+        let refused = |text: &Text<'_>| if family == Family::Claude { is_blank(text) } else { text.is_empty() };
+        put_stops(request, "stopSequences", refused, losses, config);
         self.put_nested("inferenceConfig.", &[], config);
     }
 
@@ -244,10 +212,7 @@ impl<'w, 'a> Writer<'w, 'a> {
         if user.is_some() {
             put("user_id", user, "user");
         }
-        for (name, value) in request.extensions.iter().filter(|e| e.dialect == Dialect::Bedrock).filter_map(|e| {
-            let name = e.name.strip_prefix("requestMetadata.")?;
-            Some((name, e.value))
-        }) {
+        for (name, value) in request.nested(Dialect::Bedrock, "requestMetadata.") {
             put(name, Text::of(value), "requestMetadata");
         }
         for (name, value) in foreign("metadata").into_iter().flat_map(|e| e.value.members()).filter(|(name, _)| name != "user_id") {

@@ -3,9 +3,10 @@
 use super::error;
 use super::media::is_base64;
 use super::sequence::{Sequence, Step, TooTangled};
-use super::wire::{Seen, put_call_id, put_stop_sequence, put_usage, stop_reason};
+use super::wire::{put_call_id, put_stop_sequence, put_usage, stop_reason};
 use crate::base::json::{self, Object};
 use crate::base::{Fault, FaultKind, eventstream};
+use crate::dialect::anthropic::wire::Seen;
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, PartStart, Text, Usage, proof};
 

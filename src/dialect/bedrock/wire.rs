@@ -1,6 +1,7 @@
 //! What requests, answers and streams share: words, ids, counters.
 
 use crate::base::json::{Object, Raw};
+use crate::dialect::anthropic::wire::Seen;
 use crate::dialect::call_id;
 use crate::ir::{Finish, FinishReason, Text, Usage};
 
@@ -31,15 +32,6 @@ pub(super) fn finish<'a>(reason: Text<'a>, fields: Option<Raw<'a>>, called: bool
     let sequence = |holder: Raw<'a>| holder.member("stop_sequence").and_then(Text::of);
     finish.stop_sequence = fields.and_then(|fields| sequence(fields).or_else(|| fields.member("delta").and_then(sequence)));
     finish
-}
-
-/// What a writer of an answer must have seen to name its end.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// A tool call.
-    pub(super) call: bool,
-    /// Words by which the model declined.
-    pub(super) refusal: bool,
 }
 
 /// The `stopReason` to tell.

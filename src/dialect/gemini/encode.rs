@@ -68,9 +68,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// The dialect's own members that were read inside of another (`generationConfig.x`).
     pub(super) fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
-        let request = self.request;
-        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Gemini);
-        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+        self.request.nested(Dialect::Gemini, prefix)
     }
 
     fn config(&mut self, object: &mut Object<'_>) {
