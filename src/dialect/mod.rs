@@ -16,6 +16,8 @@ mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
 mod refuse;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

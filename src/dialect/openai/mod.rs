@@ -5,5 +5,7 @@ pub(in crate::dialect) mod choice;
 pub(in crate::dialect) mod error;
 pub(in crate::dialect) mod read;
 pub(in crate::dialect) mod refuse;
+#[cfg(test)]
+pub(in crate::dialect) mod tests;
 pub(in crate::dialect) mod usage;
 pub(in crate::dialect) mod write;

@@ -1,22 +1,18 @@
 //! Streams, both ways.
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::super::Anthropic;
 use super::reply;
-use crate::base::sse::{Frame, Framer};
+use crate::base::framing::Framing;
+use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
-use crate::dialect::Codec;
+use crate::dialect::{Codec, tests};
 use crate::ir::{Answer, Delta, Dialect, Event, Finish, FinishReason, Fold, Part, PartStart, Text, Usage, unfold};
 
-fn frames(wire: &[u8]) -> Vec<Frame> {
-    let mut all = Vec::new();
-    let mut framer = Framer::new(64 << 20);
-    framer.push(Bytes::copy_from_slice(wire), |frame| all.push(frame)).unwrap();
-    assert!(framer.rest().is_none_or(|rest| rest.trim_ascii().is_empty()), "an unfinished frame");
-    all
+pub(super) fn frames(wire: &[u8]) -> Vec<Frame> {
+    tests::frames(Framing::Sse, wire)
 }
 
 pub(super) fn fold_wire(wire: &[u8]) -> Answer<'static> {

@@ -7,6 +7,7 @@ use super::super::Bedrock;
 use super::{CLAUDE, NOVA, encoded, losses};
 use crate::base::FaultKind;
 use crate::base::json::Raw;
+use crate::dialect::tests::mangle;
 use crate::dialect::{Codec, Notes};
 use crate::ir::{
     CacheMark, CacheTtl, Dialect, Effort, Extension, Media, MediaKind, Message, ModelTraits, Number, OutputFormat, Part, Reasoning,
@@ -696,26 +697,6 @@ const JUNK: [&str; 8] = ["null", "0", "-1.5", "true", "\"x\"", "[]", "{}", "[{\"
 /// A request with everything in it.
 const SEED: &str = r#"{"system":[{"text":"s"},{"cachePoint":{"type":"default","ttl":"1h"}}],"inferenceConfig":{"maxTokens":9,"temperature":1,"topP":0.5,"stopSequences":["a"]},"toolConfig":{"tools":[{"toolSpec":{"name":"f.x","inputSchema":{"json":{"type":"object"}}}},{"cachePoint":{"type":"default"}}],"toolChoice":{"tool":{"name":"f.x"}}},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2000},"top_k":4},"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}","name":"n"}}},"effort":"low"},"serviceTier":{"type":"flex"},"requestMetadata":{"user_id":"u"},"messages":[{"role":"user","content":[{"text":"a"},{"cachePoint":{"type":"default"}},{"image":{"format":"png","source":{"bytes":"QQ=="}}},{"document":{"format":"pdf","name":"n","source":{"bytes":"QQ=="}}},{"guardContent":{"text":{"text":"g"}}}]},{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"t","signature":"s"}}},{"citationsContent":{"content":[{"text":"c"}],"citations":[{"title":"t"}]}},{"toolUse":{"toolUseId":"c","name":"f.x","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c","content":[{"text":"r"},{"json":{}}],"status":"error"}}]}]}"#;
 
-fn mangle(tree: &mut Value, left: &mut usize, with: &Value) {
-    if *left == 0 {
-        *tree = with.clone();
-        *left = usize::MAX;
-        return;
-    }
-    *left -= 1;
-    let children: Vec<&mut Value> = match tree {
-        Value::Array(list) => list.iter_mut().collect(),
-        Value::Object(map) => map.values_mut().collect(),
-        _ => Vec::new(),
-    };
-    for child in children {
-        mangle(child, left, with);
-        if *left == usize::MAX {
-            return;
-        }
-    }
-}
-
 #[test]
 fn what_is_written_reads_as_the_same() {
     let traits = ModelTraits { thinking: Thinking::Budget, ..ModelTraits::default() };
@@ -735,7 +716,7 @@ proptest! {
     #[test]
     fn mangled_requests_are_read_or_refused(place in 0usize..110, junk in prop::sample::select(JUNK.to_vec())) {
         let mut tree: Value = serde_json::from_str(SEED).unwrap();
-        mangle(&mut tree, &mut { place }, &serde_json::from_str(junk).unwrap());
+        mangle(&mut tree, place, &serde_json::from_str(junk).unwrap());
         let body = serde_json::to_vec(&tree).unwrap();
         if let Ok(request) = Bedrock.decode_request(&body) {
             for model in [CLAUDE, NOVA, "global.amazon.nova-2-lite-v1:0", "meta.x"] {
