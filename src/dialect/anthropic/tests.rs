@@ -2,15 +2,17 @@
 
 mod answers;
 mod corpus;
-mod requests;
+mod decode;
+mod encode;
+mod laws;
 mod streams;
 
 use serde_json::Value;
 
 use super::Anthropic;
 use crate::base::framing::Framing;
-use crate::dialect::tests::{self, json, losses};
-use crate::dialect::{Notes, Reply};
+use crate::dialect::tests::{self, json};
+use crate::dialect::{Codec, Notes, Reply};
 use crate::ir::{ModelTraits, Request};
 
 fn reply() -> Reply {
@@ -20,4 +22,8 @@ fn reply() -> Reply {
 /// The request as Anthropic gets it, and what was lost.
 fn encoded(request: &Request<'_>, traits: &ModelTraits) -> (Value, Notes) {
     tests::written(&Anthropic, request, "claude", traits).unwrap()
+}
+
+fn decoded(body: &str) -> Request<'_> {
+    Anthropic.decode_request(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"))
 }

@@ -2,8 +2,10 @@
 
 mod answers;
 mod corpus;
+mod decode;
+mod encode;
 mod errors;
-mod requests;
+mod laws;
 mod sequences;
 mod streams;
 
@@ -12,7 +14,7 @@ use serde_json::Value;
 use super::Bedrock;
 use crate::base::framing::Framing;
 use crate::dialect::tests::{self, json, losses};
-use crate::dialect::{Notes, Reply};
+use crate::dialect::{Codec, Notes, Reply};
 use crate::ir::{Answer, ModelTraits, Part, Request};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-6";
@@ -42,4 +44,8 @@ fn words(answer: &Answer<'_>) -> Vec<String> {
         _ => None,
     };
     answer.parts.iter().filter_map(say).collect()
+}
+
+fn decoded(body: &str) -> Request<'_> {
+    Bedrock.decode_request(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"))
 }

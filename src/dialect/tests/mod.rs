@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::{Codec, Notes, Reply, ToolNames};
 use crate::base::Fault;
 use crate::base::framing::{Framer, Framing};
+use crate::base::json::Raw;
 use crate::base::rng::RootRng;
 use crate::base::sse::Frame;
-use crate::ir::{Event, Fold, ModelTraits, Request};
+use crate::ir::{Dialect, Event, Extension, Fold, Message, ModelTraits, Part, Request, Role, Text, Tool};
 
 pub(super) fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
@@ -30,6 +31,27 @@ pub(super) fn reply(framing: Framing) -> Reply {
 
 pub(super) fn losses(notes: &Notes) -> Vec<&str> {
     notes.losses.names().iter().map(|name| name.as_ref()).collect()
+}
+
+pub(super) fn says(role: Role, text: &str) -> Message<'_> {
+    Message::new(role, vec![Part::text(Text::plain(text))])
+}
+
+pub(super) fn function(name: &str) -> Tool<'_> {
+    let parameters = Some(Raw::literal(r#"{"type":"object"}"#).into());
+    Tool::Function { name: Text::plain(name), description: None, parameters, strict: None, cache: None, extensions: vec![] }
+}
+
+pub(super) fn call<'a>(id: &'a str, name: &'a str, arguments: &'a str) -> Part<'a> {
+    Part::ToolCall { id: Text::plain(id), name: Text::plain(name), arguments: Text::plain(arguments), custom: false, cache: None }
+}
+
+pub(super) fn result<'a>(id: &'a str, text: &'a str) -> Part<'a> {
+    Part::ToolResult { id: Text::plain(id), parts: vec![Part::text(Text::plain(text))], error: false, cache: None }
+}
+
+pub(super) fn foreign<'a>(name: &'a str, value: &'static str) -> Extension<'a> {
+    Extension { dialect: Dialect::OpenAiChat, name: name.into(), value: Raw::literal(value) }
 }
 
 /// A request as the codec writes it for `model`, and what was lost.

@@ -2,9 +2,10 @@
 
 mod answers;
 mod corpus;
+mod decode;
+mod encode;
 mod errors;
 mod laws;
-mod requests;
 mod streams;
 
 use serde_json::Value;
