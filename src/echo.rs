@@ -291,9 +291,8 @@ fn embeddings(body: &Bytes) -> Result<Response<AnswerBody>, Fault> {
 }
 
 fn vector(text: &str, dimensions: u64) -> Vec<f32> {
-    // FNV-1a, then a generator seeded by it: the same text points the same way.
-    let seed = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let mut rng = crate::base::rng::RootRng::seeded(seed).fork();
+    // A generator seeded by it: the same text points the same way.
+    let mut rng = crate::base::rng::RootRng::seeded(crate::base::digest::fnv1a(text)).fork();
     let raw: Vec<f32> = (0..dimensions).map(|_| rng.below(2001) as f32 / 1000.0 - 1.0).collect();
     let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     raw.into_iter().map(|x| x / length).collect()

@@ -1,7 +1,8 @@
-//! What knows nothing of models or providers: errors, clocks, chance, JSON by spans, server-sent events.
+//! What knows nothing of models or providers: errors, clocks, chance, digests, JSON by spans, server-sent events.
 
 pub mod body;
 pub mod clock;
+pub mod digest;
 pub mod drain;
 pub mod eventstream;
 pub mod fault;

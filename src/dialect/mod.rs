@@ -5,12 +5,19 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod broken;
+mod call_id;
 mod embed;
+mod free_form;
 pub mod gemini;
+mod marks;
 mod notes;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+mod refuse;
+#[cfg(test)]
+mod tests;
 pub mod wait;
 
 use std::borrow::Cow;
@@ -25,7 +32,7 @@ use crate::base::framing::Framing;
 use crate::base::json::Raw;
 use crate::base::rng::ExchangeId;
 use crate::base::sse::Frame;
-use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Usage};
+use crate::ir::{Answer, Dialect, Event, FinishReason, ModelTraits, Operation, Request, Text, Usage};
 
 /// The registry: one `match`, so that the compiler finds what a new dialect lacks.
 pub fn codec(dialect: Dialect) -> &'static dyn Codec {
@@ -185,6 +192,17 @@ pub struct Reply {
     pub tools: ToolNames,
     /// How the caller's stream is cut.
     pub framing: Framing,
+}
+
+impl Reply {
+    /// The name by which the caller knows a tool.
+    fn caller_name<'n>(&'n self, upstream: &'n Text<'_>) -> Cow<'n, str> {
+        let upstream = upstream.read();
+        match self.tools.restore(&upstream) {
+            Some((caller, _)) => Cow::Borrowed(caller),
+            None => upstream,
+        }
+    }
 }
 
 /// What accounting reads from an answer that passes unchanged.

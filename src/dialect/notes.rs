@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::base::json::Object;
+use crate::ir::{Dialect, Extension};
+
 /// How many different losses are named; further ones are counted under the last.
 const LOSSES_MAX: usize = 32;
 /// Longest name of a loss, in bytes.
@@ -25,6 +28,23 @@ impl Losses {
         };
         if self.names.len() < LOSSES_MAX && !self.names.contains(&name) {
             self.names.push(name);
+        }
+    }
+
+    /// Writes the members of `dialect`'s own and names the others, behind `place`.
+    pub(super) fn write_own<'e>(
+        &mut self,
+        dialect: Dialect,
+        place: &str,
+        extensions: impl IntoIterator<Item = &'e Extension<'e>>,
+        object: &mut Object<'_>,
+    ) {
+        for Extension { dialect: of, name, value } in extensions {
+            match *of == dialect {
+                _ if value.is_null() => {}
+                true => object.raw(name, *value),
+                false => self.add(format!("{place}{name}")),
+            }
         }
     }
 

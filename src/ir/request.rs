@@ -52,6 +52,14 @@ pub struct Request<'a> {
     pub extensions: Vec<Extension<'a>>,
 }
 
+impl<'a> Request<'a> {
+    /// The members of `dialect`'s own that were read inside of another: those whose names begin with `prefix`, without it.
+    pub fn nested<'r>(&'r self, dialect: Dialect, prefix: &'static str) -> impl Iterator<Item = (&'r str, Raw<'a>)> + use<'r, 'a> {
+        let own = self.extensions.iter().filter(move |e| e.dialect == dialect);
+        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+    }
+}
+
 /// What the neutral form does not model: kept verbatim, re-emitted only by the dialect it came from, a loss elsewhere.
 #[derive(Clone, Debug)]
 pub struct Extension<'a> {
@@ -308,6 +316,16 @@ pub enum Tool<'a> {
         /// The tool, verbatim.
         raw: Raw<'a>,
     },
+}
+
+impl<'a> Tool<'a> {
+    /// The name of a tool that the caller defined.
+    pub fn name(&self) -> Option<&Text<'a>> {
+        match self {
+            Self::Function { name, .. } | Self::Custom { name, .. } => Some(name),
+            Self::Opaque { .. } => None,
+        }
+    }
 }
 
 /// Whether and which tool must be called.

@@ -204,7 +204,7 @@ where
         _ if endpoint.model.is_some() => Cow::Owned(endpoint.model.clone().unwrap_or_default()),
         Some(value) => value
             .string()
-            .ok_or_else(|| Fault::bad_request(format!("`model` must be a string, found {}.", kind_name(value))).at("model"))?,
+            .ok_or_else(|| Fault::bad_request(format!("`model` must be a string, found {}.", value.kind_name())).at("model"))?,
         None => return Err(Fault::bad_request("`model` is missing: name an alias of this Outrider, or provider/model.").at("model")),
     };
     let stream = match member("stream") {
@@ -213,7 +213,7 @@ where
         Some(value) if value.is_null() => false,
         Some(value) => value
             .bool()
-            .ok_or_else(|| Fault::bad_request(format!("`stream` must be true or false, found {}.", kind_name(value))).at("stream"))?,
+            .ok_or_else(|| Fault::bad_request(format!("`stream` must be true or false, found {}.", value.kind_name())).at("stream"))?,
     };
     let stream_usage = match endpoint.dialect {
         Dialect::OpenAiChat => asks_usage(member("stream_options"))?,
@@ -237,7 +237,7 @@ pub(super) fn without_key(query: &str) -> Option<String> {
 fn asks_usage(options: Option<Raw<'_>>) -> Result<bool, Fault> {
     match options {
         Some(options) if !options.is_object() && !options.is_null() => {
-            let text = format!("`stream_options` must be an object, found {}.", kind_name(options));
+            let text = format!("`stream_options` must be an object, found {}.", options.kind_name());
             Err(Fault::bad_request(text).at("stream_options"))
         }
         options => Ok(options.and_then(|o| o.member("include_usage")).and_then(Raw::bool).unwrap_or(false)),
@@ -389,18 +389,6 @@ pub(super) fn no_room() -> Fault {
         "Outrider holds as many bytes as it may (`bounds.held_bytes_max`); try again.",
     )
     .after(Some(Duration::from_secs(1)))
-}
-
-/// What a value is, in words.
-pub(super) fn kind_name(value: Raw<'_>) -> &'static str {
-    match value.kind() {
-        b'"' => "a string",
-        b'{' => "an object",
-        b'[' => "an array",
-        b't' | b'f' => "a boolean",
-        b'n' => "null",
-        _ => "a number",
-    }
 }
 
 /// Leaves only what may go to a provider: no credentials, no cookies, nothing that belongs to this hop or names this

@@ -23,7 +23,7 @@ pub use cursor::{Cursor, Fields};
 pub use raw::Raw;
 pub use reader::Reader;
 pub use string::{unescape, write_escaped, write_string};
-pub use write::{Array, Object, array, object};
+pub use write::{Array, Object, array, object, try_array, try_object, write_on_one_line};
 
 use walk::{Walk, Walked, at};
 

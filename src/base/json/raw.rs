@@ -67,6 +67,18 @@ impl<'a> Raw<'a> {
         self.0.as_bytes().first().copied().unwrap_or(b'n')
     }
 
+    /// The kind of value in words, for a message.
+    pub fn kind_name(self) -> &'static str {
+        match self.kind() {
+            b'"' => "a string",
+            b'{' => "an object",
+            b'[' => "an array",
+            b't' | b'f' => "a boolean",
+            b'n' => "null",
+            _ => "a number",
+        }
+    }
+
     /// Whether it is `null`.
     pub fn is_null(self) -> bool {
         self.kind() == b'n'

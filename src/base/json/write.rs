@@ -16,6 +16,39 @@ pub fn array(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>)) {
     out.push(b']');
 }
 
+/// Appends an object whose filling may fail; what was written until then stays.
+///
+/// # Errors
+/// That of `fill`.
+pub fn try_object<E>(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), E>) -> Result<(), E> {
+    let mut result = Ok(());
+    object(out, |object| result = fill(object));
+    result
+}
+
+/// Appends an array whose filling may fail; what was written until then stays.
+///
+/// # Errors
+/// That of `fill`.
+pub fn try_array<E>(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>) -> Result<(), E>) -> Result<(), E> {
+    let mut result = Ok(());
+    array(out, |array| result = fill(array));
+    result
+}
+
+/// Appends JSON without line breaks (they can only be white space there): an event of a stream is one line.
+pub fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
+    let from = out.len();
+    out.extend_from_slice(json.as_bytes());
+    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
+        for byte in &mut out[from..] {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+}
+
 /// The open object. Keys are constants of ours or come from a text that was unescaped: both are escaped as needed.
 pub struct Object<'o> {
     out: &'o mut Vec<u8>,

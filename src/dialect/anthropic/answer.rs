@@ -1,19 +1,15 @@
 //! Whole answers.
 
-use std::borrow::Cow;
-
-use super::wire::{
-    Counters, Path, Seen, finish, finish_reason, put_cache_creation, put_call_id, put_finish, put_input, put_usage_rest, upstream_json,
-};
+use super::wire::{Counters, Path, Seen, finish, finish_reason, put_cache_creation, put_call_id, put_finish, put_usage_rest};
 use super::{decode, error};
+use crate::base::Fault;
 use crate::base::json::{self, Array, Raw};
-use crate::base::{Fault, FaultKind};
-use crate::dialect::{Losses, Observed, Reply};
+use crate::dialect::{Losses, Observed, Reply, broken, free_form};
 use crate::ir::{Answer, Dialect, Extension, Part, Text};
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     if raw.member("type").and_then(Raw::inner) == Some("error") {
         return Err(error::decode_typed(raw));
     }
@@ -37,16 +33,12 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
         if raw.member("error").is_some_and(|error| !error.is_null()) {
             return Err(error::decode_typed(raw));
         }
-        let text = "The provider's answer has no `content` array: it is not an answer of the Anthropic Messages API.";
-        return Err(Fault::upstream(FaultKind::UpstreamProtocol, text));
+        return Err(broken::answer("has no `content` array: it is not an answer of the Anthropic Messages API"));
     };
     let (path, mut rest) = (Path::root("content"), Vec::new());
     for (i, block) in content.elements().enumerate() {
         let part = decode::block(block.fields(), &path.index(i), &mut rest);
-        answer.parts.push(part.map_err(|fault| {
-            let text = format!("The provider's answer is malformed: {}.", fault.client_text);
-            Fault::upstream(FaultKind::UpstreamProtocol, text)
-        })?);
+        answer.parts.push(part.map_err(|fault| broken::part(&fault))?);
     }
     let called = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = finish(raw, called);
@@ -55,7 +47,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
 
 /// Reads what accounting wants of an answer that passes unchanged.
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     let mut observed = Observed::default();
     let mut called = false;
     let mut reason = None;
@@ -93,13 +85,8 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, losses: &mut Losses, ou
             put_usage_rest(&usage, object);
             put_cache_creation(&usage, object);
         });
-        for extension in answer.extensions.iter().filter(|extension| !extension.value.is_null()) {
-            match extension.dialect {
-                Dialect::Anthropic => body.raw(&extension.name, extension.value),
-                _ if extension.tells_only_of_serving() => {}
-                _ => losses.add(extension.name.to_string()),
-            }
-        }
+        let told = answer.extensions.iter().filter(|e| e.dialect == Dialect::Anthropic || !e.tells_only_of_serving());
+        losses.write_own(Dialect::Anthropic, "", told, body);
     });
 }
 
@@ -114,18 +101,6 @@ pub(super) fn put_head(id: Option<&Text<'_>>, model: Option<&Text<'_>>, reply: &
     match model.filter(|model| !model.is_empty()) {
         Some(model) => model.put("model", body),
         None => body.string("model", &reply.model),
-    }
-}
-
-/// The name by which the caller knows a tool.
-pub(super) fn caller_name<'n>(name: &'n Text<'_>, reply: &'n Reply) -> Cow<'n, str> {
-    if reply.tools.is_empty() {
-        return name.read();
-    }
-    let upstream = name.read();
-    match reply.tools.restore(&upstream) {
-        Some((caller, _)) => Cow::Borrowed(caller),
-        None => upstream,
     }
 }
 
@@ -164,8 +139,8 @@ fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses
             blocks.object(|block| {
                 block.string("type", "tool_use");
                 put_call_id("id", id, block);
-                block.string("name", &caller_name(name, reply));
-                put_input(arguments, *custom, block);
+                block.string("name", &reply.caller_name(name));
+                free_form::put_input("input", arguments, *custom, block);
             });
         }
         Part::Opaque { dialect: Dialect::Anthropic, raw, .. } => blocks.raw(*raw),

@@ -3,13 +3,12 @@
 use super::encode::Writer;
 use super::tools::TOOL_NAME_MAX;
 use super::turns::Turn;
-use super::wire::{is_blank, put_call_id, put_input, try_array, try_object, unbase64};
+use super::wire::{is_blank, put_call_id, unbase64};
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{Array, Object, Raw, try_array, try_object};
+use crate::dialect::{free_form, refuse};
 use crate::ir::{CacheMark, CacheTtl, Dialect, Media, MediaKind, OutputFormat, Part, Source, Text};
 
-/// How many cache marks one request may have.
-const CACHE_MARKS_MAX: usize = 4;
 pub(in crate::dialect) const JSON_HINT: &str = "Answer with one valid JSON object and nothing else.";
 
 impl Writer<'_, '_> {
@@ -24,8 +23,7 @@ impl Writer<'_, '_> {
                 return try_array(object.key("system"), |array| {
                     for part in parts {
                         if matches!(part, Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. }) {
-                            let text = "messages: instructions must be text for this target; move images and files into a user message.";
-                            return Err(Fault::unsupported("messages[].content", text));
+                            return Err(refuse::instructions());
                         }
                         self.part(part, false, array)?;
                     }
@@ -90,7 +88,7 @@ impl Writer<'_, '_> {
                 block.string("type", "tool_use");
                 put_call_id("id", id, block);
                 block.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
-                put_input(arguments, *custom, block);
+                free_form::put_input("input", arguments, *custom, block);
                 self.cache(*cache, block);
             }),
             Part::ToolResult { id, parts, error, cache } => {
@@ -110,10 +108,7 @@ impl Writer<'_, '_> {
                 self.fixed_marks += usize::from(has_mark(*raw));
                 array.raw(*raw);
             }
-            Part::Opaque { kind, .. } => {
-                let text = format!("messages: the target takes no content of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("messages[].content", text));
-            }
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
         }
         Ok(())
     }
@@ -133,10 +128,7 @@ impl Writer<'_, '_> {
     }
 
     fn media(&mut self, media: &Media<'_>, block: &mut Object<'_>) -> Result<(), Fault> {
-        let cannot = |what: &str| {
-            let text = format!("messages: the target takes no {what}; leave it out, or choose another model.");
-            Err(Fault::unsupported("messages[].content", text))
-        };
+        let cannot = |what: &str| Err(refuse::content(what));
         let document = match media.kind {
             MediaKind::Image => false,
             MediaKind::Document => true,
@@ -169,7 +161,7 @@ impl Writer<'_, '_> {
                 source.string("type", "file");
                 id.put("file_id", source);
             }),
-            Source::FileId { .. } => return cannot("file that was uploaded to another provider"),
+            Source::FileId { .. } => return Err(refuse::file_elsewhere()),
             Source::Opaque { .. } => return cannot("media from such a source"),
         }
         match &media.title {
@@ -177,13 +169,7 @@ impl Writer<'_, '_> {
             Some(_) => self.lose("messages[].content[].filename"),
             None => {}
         }
-        for extension in media.extensions.iter().filter(|e| !e.value.is_null()) {
-            if extension.dialect == Dialect::Anthropic {
-                block.raw(&extension.name, extension.value);
-            } else {
-                self.lose(format!("messages[].content[].{}", extension.name));
-            }
-        }
+        self.notes.losses.write_own(Dialect::Anthropic, "messages[].content[].", &media.extensions, block);
         self.cache(media.cache, block);
         Ok(())
     }
@@ -199,25 +185,7 @@ impl Writer<'_, '_> {
             Some(CacheTtl::Minutes5 | CacheTtl::Minutes30) => br#"{"type":"ephemeral","ttl":"5m"}"#,
             Some(CacheTtl::Hour1 | CacheTtl::Hours12) => br#"{"type":"ephemeral","ttl":"1h"}"#,
         });
-        self.marks.push(start..out.len());
-    }
-
-    /// Takes out the earliest marks where there are more than the API allows.
-    pub(super) fn drop_early_marks(&mut self, out: &mut Vec<u8>) {
-        let allowed = CACHE_MARKS_MAX.saturating_sub(self.fixed_marks);
-        let surplus = self.marks.len().saturating_sub(allowed);
-        if surplus == 0 {
-            return;
-        }
-        self.lose("cache_control");
-        let (mut to, mut from) = (self.marks[0].start, self.marks[0].end);
-        for i in 0..surplus {
-            let next = if i + 1 < surplus { self.marks[i + 1].start } else { out.len() };
-            out.copy_within(from..next, to);
-            to += next - from;
-            from = self.marks.get(i + 1).map_or(next, |mark| mark.end);
-        }
-        out.truncate(to);
+        self.marks.add(start..out.len());
     }
 }
 

@@ -1,19 +1,25 @@
 //! The neutral form → request text.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
+use super::sampling::{Heat, put_stops};
 use super::schema;
 use super::thinking::Plan;
 use super::turns::Turns;
-use super::wire::{is_blank, try_array, try_object};
+use super::wire::is_blank;
 use crate::base::Fault;
-use crate::base::json::{Object, Raw};
-use crate::dialect::Notes;
-use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Text};
+use crate::base::json::{Object, Raw, try_array, try_object};
+use crate::dialect::marks::Marks;
+use crate::dialect::{Notes, refuse};
+use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Text};
 
 /// The longest `metadata.user_id` that the API takes, in characters.
 const USER_CHARS_MAX: usize = 256;
+
+/// How many cache marks one request may have.
+const CACHE_MARKS_MAX: usize = 4;
+/// Why a member is refused.
+const CANNOT: &str = "the target's dialect (Anthropic Messages) cannot do this";
 
 /// Writes a request for `model`. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -26,11 +32,13 @@ pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, 
 }
 
 fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    refuse(request, notes)?;
+    refuse::penalties(request, &mut notes.losses);
+    let says = |name: &str, _: Raw<'_>| name == "safety_identifier" && request.user.is_none();
+    refuse::foreign(request, Dialect::Anthropic, CANNOT, says, &mut notes.losses)?;
     let turns = Turns::new(Dialect::Anthropic, &request.messages, traits, &mut notes.losses)?;
     let output_tokens_max = request.output_tokens_max.unwrap_or(traits.output_tokens_default);
     let plan = Plan::new(request.reasoning, &request.messages, output_tokens_max, traits, &mut notes.losses);
-    let mut writer = Writer { request, traits, plan, notes, marks: Vec::new(), fixed_marks: 0 };
+    let mut writer = Writer { request, traits, plan, notes, marks: Marks::default(), fixed_marks: 0 };
     try_object(out, |object| {
         object.string("model", model);
         object.u64("max_tokens", output_tokens_max);
@@ -55,42 +63,8 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
             turns.turns.iter().enumerate().try_for_each(|(i, turn)| writer.turn(turn, i == last, messages))
         })
     })?;
-    writer.drop_early_marks(out);
-    Ok(())
-}
-
-/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
-fn refuse(request: &Request<'_>, notes: &mut Notes) -> Result<(), Fault> {
-    let cannot = |name: &str| {
-        let text = format!("{name}: the target's dialect (Anthropic Messages) cannot do this; leave it out, or choose another model.");
-        Err(Fault::unsupported(name.to_owned(), text))
-    };
-    if request.answers.is_some_and(|n| n > 1) {
-        return cannot("n");
-    }
-    for (name, given) in
-        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)]
-    {
-        // A penalty of zero is none.
-        if given.as_ref().is_some_and(|number| name == "seed" || number.value() != 0.0) {
-            notes.losses.add(name);
-        }
-    }
-    for Extension { dialect, name, value } in &request.extensions {
-        if *dialect == Dialect::Anthropic || value.is_null() {
-            continue;
-        }
-        match &**name {
-            "logit_bias" if value.members().next().is_some() => return cannot(name),
-            "logprobs" if value.bool() == Some(true) => return cannot(name),
-            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
-            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
-            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
-            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
-            "store" if value.bool() == Some(false) => {}
-            "safety_identifier" if request.user.is_none() => {}
-            _ => notes.losses.add(name.to_string()),
-        }
+    if writer.marks.drop_early(CACHE_MARKS_MAX.saturating_sub(writer.fixed_marks), out) {
+        writer.lose("cache_control");
     }
     Ok(())
 }
@@ -105,8 +79,8 @@ pub(super) struct Writer<'w, 'a> {
     pub(super) plan: Plan,
     /// What is lost, and which tools are renamed.
     pub(super) notes: &'w mut Notes,
-    /// Where the cache marks stand in the output, each with the comma before it.
-    pub(super) marks: Vec<Range<usize>>,
+    /// Where the cache marks stand in the output.
+    pub(super) marks: Marks,
     /// Marks inside of what is written verbatim.
     pub(super) fixed_marks: usize,
 }
@@ -119,9 +93,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// The dialect's own members that were read inside of another (`output_config.x`).
     fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
-        let request = self.request;
-        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Anthropic);
-        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+        self.request.nested(Dialect::Anthropic, prefix)
     }
 
     /// Writes those of them that are not written otherwise.
@@ -133,10 +105,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     fn output_config(&mut self, object: &mut Object<'_>) -> Result<(), Fault> {
         let format = match &self.request.output {
-            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => {
-                let text = "response_format: the target model has no structured output; leave it out, or choose another model.";
-                return Err(Fault::unsupported("response_format", text));
-            }
+            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => return Err(refuse::structured_output()),
             Some(OutputFormat::JsonSchema { description, schema, .. }) => {
                 if description.is_some() {
                     self.lose("response_format.json_schema.description");
@@ -174,47 +143,16 @@ impl<'w, 'a> Writer<'w, 'a> {
     fn sampling(&mut self, object: &mut Object<'_>) {
         let request = self.request;
         let (sampling, thinks) = (self.traits.sampling, self.plan.thinks());
-        let mut heated = false;
-        if let Some(temperature) = &request.temperature {
-            let value = temperature.value();
-            if !sampling || thinks {
-                // 1 is what holds anyway.
-                if value != 1.0 {
-                    self.lose("temperature");
-                }
-            } else if value > 1.0 {
-                self.lose("temperature");
-                object.verbatim("temperature", "1");
-                heated = true;
-            } else {
-                object.verbatim("temperature", &temperature.0);
-                heated = true;
-            }
-        }
-        if let Some(top_p) = &request.top_p {
-            let value = top_p.value();
-            let crowded = heated && !self.traits.sampling_together;
-            let fits = sampling && !crowded && !(thinks && value < 0.95);
-            if fits {
-                object.verbatim("top_p", &top_p.0);
-            } else if value != 1.0 {
-                self.lose("top_p");
-            }
-        }
+        let losses = &mut self.notes.losses;
+        Heat { any: sampling, both: self.traits.sampling_together, thinks }.put(request, "top_p", losses, object);
         if let Some(Number(top_k)) = &request.top_k {
             if sampling && !thinks {
                 object.verbatim("top_k", top_k);
             } else {
-                self.lose("top_k");
+                losses.add("top_k");
             }
         }
-        let stops: Vec<&Text<'_>> = request.stop.iter().filter(|text| !is_blank(text)).collect();
-        if stops.len() < request.stop.len() {
-            self.lose("stop");
-        }
-        if !stops.is_empty() {
-            object.array("stop_sequences", |array| stops.iter().for_each(|text| text.write(array.item())));
-        }
+        put_stops(request, "stop_sequences", is_blank, losses, object);
     }
 
     fn identity(&mut self, object: &mut Object<'_>) {

@@ -7,9 +7,7 @@ use http::StatusCode;
 use crate::base::json::{self, Raw};
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Origin};
-
-/// How much of an answer that is not JSON is kept as its message: enough for an operator, bounded for everybody else.
-const MESSAGE_BYTES_MAX: usize = 2048;
+use crate::dialect::broken;
 
 /// The status and the `error.type` for a kind of fault.
 pub(super) fn status_and_type(kind: FaultKind) -> (StatusCode, &'static str) {
@@ -64,7 +62,7 @@ pub(super) fn encode_event(fault: &Fault, id: ExchangeId, out: &mut Vec<u8>) {
 pub(super) fn decode(status: StatusCode, body: &[u8]) -> Fault {
     match Raw::parse(body) {
         Ok(raw) if raw.is_object() => fault(status.as_u16(), raw),
-        _ => classify(status.as_u16(), &Told { message: plain_message(body), ..Told::default() }),
+        _ => classify(status.as_u16(), &Told { message: broken::message(body).into(), ..Told::default() }),
     }
 }
 
@@ -104,7 +102,7 @@ fn fault(status: u16, body: Raw<'_>) -> Fault {
         .or_else(|| text(body, "error"))
         .or_else(|| text(body, "Message"))
         .or_else(|| text(body, "detail"))
-        .unwrap_or_else(|| plain_message(body.get().as_bytes()).into_owned());
+        .unwrap_or_else(|| broken::message(body.get().as_bytes()));
     let code = error.member("details").and_then(|d| text(d, "error_code")).or_else(|| text(error, "code"));
     let told = Told {
         message: message.into(),
@@ -113,15 +111,6 @@ fn fault(status: u16, body: Raw<'_>) -> Fault {
         param: text(error, "param").map(Cow::Owned),
     };
     classify(status, &told)
-}
-
-fn plain_message(body: &[u8]) -> Cow<'static, str> {
-    let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_BYTES_MAX)]);
-    let text = text.trim();
-    match text.is_empty() {
-        true => Cow::Borrowed("The provider gave no reason."),
-        false => Cow::Owned(text.to_owned()),
-    }
 }
 
 /// Status first, then the type, then the phrase; never digits in a text, which may echo a prompt.

@@ -1,7 +1,7 @@
 //! Anthropic Messages, as the app speaks it and as a provider speaks it.
 //!
 //! Requests are read by `decode` and written by `encode` (the conversation in `turns` and `blocks`, tools in
-//! `tools` and `schema`, thinking in `thinking`); `answer` holds whole answers, `stream_decoder` and
+//! `tools` and `schema`, thinking in `thinking`, sampling in `sampling`); `answer` holds whole answers, `stream_decoder` and
 //! `stream_encoder` streams, `error` failures, and `wire` what they share.
 
 mod answer;
@@ -9,6 +9,7 @@ pub(super) mod blocks;
 pub(super) mod decode;
 mod encode;
 mod error;
+pub(super) mod sampling;
 pub(super) mod schema;
 mod stream_decoder;
 mod stream_encoder;

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::decode::input;
 use super::wire::{Counters, finish};
 use super::{answer, error};
+use crate::base::Fault;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
-use crate::base::{Fault, FaultKind};
-use crate::dialect::StreamDecoder;
+use crate::dialect::{StreamDecoder, broken};
 use crate::ir::{Delta, Dialect, Event, PartStart, Text, unfold};
 
 /// How many blocks may be open at once. The API opens one; the bound keeps a mad upstream's state small.
@@ -78,14 +78,14 @@ impl StreamDecoder for Decoder {
                 Ok(())
             })
         });
-        read.map_err(|e| protocol("an event that is not a JSON object").cause(e))?;
+        read.map_err(|e| broken::stream("an event that is not a JSON object").cause(e))?;
         self.event(data, &event, event.kind.unwrap_or(std::str::from_utf8(&frame.name).unwrap_or_default()), sink)
     }
 }
 
 /// The error that an event is.
 fn typed_error(data: &[u8]) -> Fault {
-    Raw::parse(data).map_or_else(|error| protocol("an error that is not JSON").cause(error), error::decode_typed)
+    Raw::parse(data).map_or_else(|error| broken::stream("an error that is not JSON").cause(error), error::decode_typed)
 }
 
 /// The members of an event.
@@ -213,7 +213,7 @@ impl Decoder {
 
     fn begin(&mut self, wire: u64, kind: Kind, part: PartStart<'_>, sink: Sink<'_>) -> Result<usize, Fault> {
         if self.open.len() >= OPEN_MAX {
-            return Err(protocol("more open content blocks than an answer can have"));
+            return Err(broken::stream("more open content blocks than an answer can have"));
         }
         let index = self.parts;
         self.parts += 1;
@@ -280,8 +280,4 @@ fn say(index: usize, delta: Delta<'_>, sink: Sink<'_>) {
     if !delta.text().is_empty() {
         sink(Event::PartDelta { index, delta });
     }
-}
-
-fn protocol(what: &str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's stream holds {what}."))
 }

@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use super::answer::{caller_name, put_head};
+use super::answer::put_head;
 use super::error;
-use super::wire::{Seen, put_cache_creation, put_call_id, put_finish, put_usage_rest, write_on_one_line};
-use crate::base::json::{self, Object};
+use super::wire::{Seen, put_cache_creation, put_call_id, put_finish, put_usage_rest};
+use crate::base::json::{self, Object, write_on_one_line};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, PartStart, Text, Usage};
@@ -175,7 +175,7 @@ impl Encoder {
             }
             PartStart::ToolCall { id, name, custom } => {
                 self.seen.call = true;
-                let name = caller_name(name, &self.reply).into_owned();
+                let name = self.reply.caller_name(name).into_owned();
                 Kind::Call { id: id.clone().into_owned(), name, custom: *custom }
             }
             PartStart::Opaque { dialect: Dialect::Anthropic, raw, .. } => {

@@ -2,39 +2,28 @@
 
 mod answers;
 mod corpus;
-mod requests;
+mod decode;
+mod encode;
+mod laws;
 mod streams;
 
 use serde_json::Value;
 
 use super::Anthropic;
-use crate::base::rng::RootRng;
-use crate::dialect::{Codec, Notes, Reply, ToolNames};
+use crate::base::framing::Framing;
+use crate::dialect::tests::{self, json};
+use crate::dialect::{Codec, Notes, Reply};
 use crate::ir::{ModelTraits, Request};
 
 fn reply() -> Reply {
-    Reply {
-        id: RootRng::seeded(1).fork().exchange_id(),
-        model: "asked-model".to_owned(),
-        created: 1_700_000_000,
-        stream_usage: true,
-        input_tokens_estimate: 7,
-        tools: ToolNames::default(),
-        framing: crate::base::framing::Framing::Sse,
-    }
-}
-
-fn json(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
-}
-
-fn losses(notes: &Notes) -> Vec<&str> {
-    notes.losses.names().iter().map(|name| name.as_ref()).collect()
+    tests::reply(Framing::Sse)
 }
 
 /// The request as Anthropic gets it, and what was lost.
 fn encoded(request: &Request<'_>, traits: &ModelTraits) -> (Value, Notes) {
-    let (mut notes, mut out) = (Notes::default(), Vec::new());
-    Anthropic.encode_request(request, "claude", traits, &mut notes, &mut out).unwrap();
-    (json(&out), notes)
+    tests::written(&Anthropic, request, "claude", traits).unwrap()
+}
+
+fn decoded(body: &str) -> Request<'_> {
+    Anthropic.decode_request(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"))
 }

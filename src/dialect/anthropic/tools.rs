@@ -1,20 +1,17 @@
 //! Tools on offer and the choice among them, as Anthropic takes them.
 
-use std::collections::HashSet;
-
 use super::blocks::has_mark;
 use super::encode::{CHOICE, Writer};
 use super::schema;
 use super::turns::Turns;
-use super::wire::try_array;
 use crate::base::Fault;
-use crate::base::json::{self, Array, Object, Raw};
-use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
+use crate::base::json::{self, Array, Object, Raw, try_array};
+use crate::dialect::{free_form, refuse};
+use crate::ir::{Dialect, Schema, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 128;
 pub(in crate::dialect) const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
-pub(in crate::dialect) const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 impl Writer<'_, '_> {
     /// Writes `tools` and `tool_choice`.
@@ -34,15 +31,7 @@ impl Writer<'_, '_> {
 
     /// The API refuses tool calls in a history without tools: the tools that were called are declared, and not to be called again.
     fn tools_of_history(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) {
-        let (mut names, mut met) = (Vec::new(), HashSet::new());
-        for part in turns.turns.iter().flat_map(|turn| &turn.parts) {
-            if let Part::ToolCall { name, .. } = part {
-                let name = name.read();
-                if met.insert(name.clone()) {
-                    names.push(name);
-                }
-            }
-        }
+        let names = turns.called();
         if names.is_empty() {
             return;
         }
@@ -74,38 +63,23 @@ impl Writer<'_, '_> {
                     if strict {
                         object.bool("strict", true);
                     }
-                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
-                        if extension.dialect == Dialect::Anthropic {
-                            object.raw(&extension.name, extension.value);
-                        } else {
-                            self.lose(format!("tools[].{}", extension.name));
-                        }
-                    }
+                    self.notes.losses.write_own(Dialect::Anthropic, "tools[].", extensions, object);
                     self.cache(*cache, object);
                 });
             }
             Tool::Custom { name, description, format } => {
-                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
-                    self.lose("tools[].format");
-                }
-                let caller = name.read();
-                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
-                self.notes.tools.mark_custom(&upstream, &caller);
+                let upstream = free_form::name(name, *format, TOOL_NAME_MAX, self.notes);
                 array.object(|object| {
                     object.string("name", &upstream);
-                    let out = object.key("description");
-                    write_free_form(description.as_ref(), out);
-                    object.verbatim("input_schema", FREE_FORM);
+                    free_form::put_description(description.as_ref(), object);
+                    object.verbatim("input_schema", free_form::SCHEMA);
                 });
             }
             Tool::Opaque { dialect: Dialect::Anthropic, raw, .. } => {
                 self.fixed_marks += usize::from(has_mark(*raw));
                 array.raw(*raw);
             }
-            Tool::Opaque { kind, .. } => {
-                let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("tools", text));
-            }
+            Tool::Opaque { kind, .. } => return Err(refuse::tool(kind)),
         }
         Ok(())
     }
@@ -140,16 +114,6 @@ impl Writer<'_, '_> {
             self.put_nested(CHOICE, &["type", "name", "disable_parallel_tool_use"], choice);
         });
     }
-}
-
-/// Writes the description of a function that stands for a free-form tool.
-pub(in crate::dialect) fn write_free_form(description: Option<&Text<'_>>, out: &mut Vec<u8>) {
-    out.push(b'"');
-    if let Some(description) = description.filter(|d| !d.is_empty()) {
-        description.write_inner(out);
-        out.extend_from_slice(b"\\n\\n");
-    }
-    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
 }
 
 /// Writes a tool's schema: the API wants an object that says it is one. A strict tool's has to keep to the strict subset.

@@ -1,9 +1,12 @@
 //! The conversation as Anthropic orders it, and Bedrock too: a leading system text, then turns that alternate.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::decode::IN_CONTENT;
 use super::wire::is_blank;
 use crate::base::Fault;
-use crate::dialect::Losses;
+use crate::dialect::{Losses, refuse};
 use crate::ir::{Dialect, Extension, Message, ModelTraits, Part, Role, proof};
 
 /// One turn: what consecutive messages of one speaker make together.
@@ -74,6 +77,20 @@ impl<'r, 'a> Turns<'r, 'a> {
         Ok(this)
     }
 
+    /// The names of the tools that were called, each once.
+    pub(in crate::dialect) fn called(&self) -> Vec<Cow<'r, str>> {
+        let (mut names, mut met) = (Vec::new(), HashSet::new());
+        for part in self.turns.iter().flat_map(|turn| &turn.parts) {
+            if let Part::ToolCall { name, .. } = part {
+                let name = name.read();
+                if met.insert(name.clone()) {
+                    names.push(name);
+                }
+            }
+        }
+        names
+    }
+
     fn say(&mut self, role: &'static str, message: &'r Message<'a>, losses: &mut Losses) {
         let dialect = self.dialect;
         let anew = self.turns.last().is_none_or(|turn| turn.role != role);
@@ -141,9 +158,7 @@ fn note_rest(dialect: Dialect, message: &Message<'_>, losses: &mut Losses) -> Re
             continue;
         }
         if foreign && extension.name == "audio" {
-            let text =
-                "messages: a spoken answer of another provider (`audio`) cannot be replayed to this target; remove it or send its text.";
-            return Err(Fault::unsupported("messages[].audio", text));
+            return Err(refuse::spoken_answer());
         }
         losses.add(format!("messages[].{}", extension.name));
     }

@@ -1,10 +1,14 @@
 //! What requests, answers and streams share: words, ids, tool inputs, counters.
 
-use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use crate::base::Fault;
-use crate::base::json::{self, Object, Raw};
+use crate::base::json::{Object, Raw};
+use crate::dialect::call_id;
 use crate::ir::{Finish, FinishReason, Text, Usage};
 
 /// Where in a body something stands, in Anthropic's own spelling (`messages.2.content`). Built on the stack, spelled
@@ -39,15 +43,7 @@ impl<'p> Path<'p> {
 
     /// A malformed request: what was expected here, and what was found.
     pub(in crate::dialect) fn wrong(&self, expected: &str, found: Raw<'_>) -> Fault {
-        let found = match found.kind() {
-            b'"' => "a string",
-            b'{' => "an object",
-            b'[' => "an array",
-            b't' | b'f' => "a boolean",
-            b'n' => "null",
-            _ => "a number",
-        };
-        self.fault(format_args!("expected {expected}, found {found}"))
+        self.fault(format_args!("expected {expected}, found {}", found.kind_name()))
     }
 
     /// A malformed request: what is missing here.
@@ -87,34 +83,9 @@ pub(in crate::dialect) fn is_blank(text: &Text<'_>) -> bool {
     }
 }
 
-/// A call id in the charset `^[a-zA-Z0-9_-]+$`. The same id gives the same answer in every call and result of every request.
-pub(super) fn call_id(id: &str) -> Cow<'_, str> {
-    let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if !id.is_empty() && id.bytes().all(sound) {
-        return Cow::Borrowed(id);
-    }
-    // FNV-1a keeps apart what the cleaning makes equal.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let cleaned: String = id.chars().map(|c| if c.is_ascii() && sound(c as u8) { c } else { '_' }).collect();
-    Cow::Owned(format!("{cleaned}_{hash:016x}"))
-}
-
 /// Writes the `id` of a call, or the `tool_use_id` of its result.
 pub(super) fn put_call_id(key: &str, id: &Text<'_>, object: &mut Object<'_>) {
-    object.string(key, &call_id(&id.read()));
-}
-
-/// Writes a tool's input: always an object, whatever the arguments are. A model's slip must not end the conversation.
-pub(in crate::dialect) fn put_input(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
-    if custom {
-        return object.object("input", |input| arguments.put("input", input));
-    }
-    let text = arguments.read();
-    match Raw::parse(text.as_bytes()) {
-        Ok(raw) if raw.is_object() => object.raw("input", raw),
-        _ if matches!(text.trim(), "" | "null") => object.verbatim("input", "{}"),
-        _ => object.object("input", |input| input.string("_raw", &text)),
-    }
+    object.string(key, &call_id::fit(&id.read(), b"_-", usize::MAX));
 }
 
 /// The unified reason for a `stop_reason`. `called`: a tool call was seen, which outweighs a careless `end_turn`.
@@ -148,11 +119,11 @@ pub(super) fn finish<'a>(holder: Raw<'a>, called: bool) -> Option<Finish<'a>> {
 
 /// What a writer of an answer must have seen to name its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::dialect) struct Seen {
     /// A tool call.
-    pub(super) call: bool,
+    pub(in crate::dialect) call: bool,
     /// Words by which the model declined.
-    pub(super) refusal: bool,
+    pub(in crate::dialect) refusal: bool,
 }
 
 /// The `stop_reason` to tell.
@@ -274,65 +245,14 @@ pub(super) fn put_cache_creation(usage: &Usage, object: &mut Object<'_>) {
     }
 }
 
-/// Appends JSON without line breaks (they can only be white space there): an event of a stream is one line.
-pub(super) fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
-    let from = out.len();
-    out.extend_from_slice(json.as_bytes());
-    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
-        for byte in &mut out[from..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-    }
-}
-
 /// The bytes of a base64 text (RFC 4648, with or without padding); `None` where it is not one.
 pub(in crate::dialect) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+    /// Whatever stands in the bits that no byte takes.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireNone).with_decode_allow_trailing_bits(true),
+    );
     let digits = text.trim_ascii_end();
     let digits = &digits[..digits.len() - digits.iter().rev().take_while(|b| **b == b'=').count()];
-    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
-    for group in digits.chunks(4) {
-        let mut bits = 0u32;
-        for digit in group {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        match group.len() {
-            4 => out.extend_from_slice(&bits.to_be_bytes()[1..]),
-            3 => out.extend_from_slice(&(bits << 6).to_be_bytes()[1..3]),
-            2 => out.extend_from_slice(&(bits << 12).to_be_bytes()[1..2]),
-            _ => return None,
-        }
-    }
-    Some(out)
-}
-
-/// Parses a body that the upstream promised to be JSON.
-pub(in crate::dialect) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
-    Raw::parse(body).map_err(|e| {
-        let text = "The provider's answer is not JSON, though its status says success.";
-        Fault::upstream(crate::base::FaultKind::UpstreamProtocol, text).cause(e)
-    })
-}
-
-/// An object whose filling may fail.
-pub(in crate::dialect) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::object(out, |object| result = fill(object));
-    result
-}
-
-/// An array whose filling may fail.
-pub(in crate::dialect) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut json::Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::array(out, |array| result = fill(array));
-    result
+    LENIENT.decode(digits).ok()
 }

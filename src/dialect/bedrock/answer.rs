@@ -1,20 +1,18 @@
 //! Whole answers.
 
-use std::borrow::Cow;
-
 use super::blocks::{put_reasoning, put_redacted, put_text};
 use super::content::{block, extension};
-use super::wire::{Seen, finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
+use super::wire::{finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
 use super::{error, media};
-use crate::base::json::{self, Array, Raw};
-use crate::base::{Fault, FaultKind};
-use crate::dialect::anthropic::wire::{Path, put_input, try_object, upstream_json};
-use crate::dialect::{Losses, Observed, Reply};
+use crate::base::Fault;
+use crate::base::json::{self, Array, Raw, try_object};
+use crate::dialect::anthropic::wire::{Path, Seen};
+use crate::dialect::{Losses, Observed, Reply, broken, free_form};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     let mut answer = Answer::default();
     let (mut output, mut reason, mut fields, mut intervened) = (None, None, None, None);
     for (key, value) in raw.members().filter(|(_, value)| !value.is_null()) {
@@ -36,18 +34,13 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
         }
     }
     let Some(content) = output.filter(|content| content.is_array()) else {
-        return Err(error::untyped(raw).unwrap_or_else(|| {
-            let text = "The provider's answer has no `output.message.content`: it is not an answer of the Bedrock Converse API.";
-            Fault::upstream(FaultKind::UpstreamProtocol, text)
-        }));
+        let none = || broken::answer("has no `output.message.content`: it is not an answer of the Bedrock Converse API");
+        return Err(error::untyped(raw).unwrap_or_else(none));
     };
     let (path, mut rest) = (Path::root("content"), Vec::new());
     for (i, element) in content.elements().enumerate() {
         let part = block(element, &path.index(i), &mut rest);
-        answer.parts.push(part.map_err(|fault| {
-            let text = format!("The provider's answer is malformed: {}.", fault.client_text);
-            Fault::upstream(FaultKind::UpstreamProtocol, text)
-        })?);
+        answer.parts.push(part.map_err(|fault| broken::part(&fault))?);
     }
     if let (Some(usage), Some(fields)) = (&mut answer.usage, fields) {
         usage.reasoning_tokens = reasoning_tokens(fields);
@@ -62,7 +55,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
 
 /// Reads what accounting wants of an answer that passes unchanged.
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     let mut observed = Observed::default();
     let (mut called, mut reason, mut output) = (false, None, false);
     for (key, value) in raw.members().filter(|(_, value)| !value.is_null()) {
@@ -107,26 +100,9 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, losses: &mut Losses, ou
             put_stop_sequence(answer.finish.as_ref(), body);
         }
         put_usage(&answer.usage.unwrap_or_default(), own("metrics"), body);
-        for extension in answer.extensions.iter().filter(|extension| !extension.value.is_null()) {
-            match extension.dialect {
-                Dialect::Bedrock => body.raw(&extension.name, extension.value),
-                _ if extension.tells_only_of_serving() => {}
-                _ => losses.add(extension.name.to_string()),
-            }
-        }
+        let told = answer.extensions.iter().filter(|e| e.dialect == Dialect::Bedrock || !e.tells_only_of_serving());
+        losses.write_own(Dialect::Bedrock, "", told, body);
     });
-}
-
-/// The name by which the caller knows a tool.
-pub(super) fn caller_name<'n>(name: &'n Text<'_>, reply: &'n Reply) -> Cow<'n, str> {
-    if reply.tools.is_empty() {
-        return name.read();
-    }
-    let upstream = name.read();
-    match reply.tools.restore(&upstream) {
-        Some((caller, _)) => Cow::Borrowed(caller),
-        None => upstream,
-    }
 }
 
 fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses, blocks: &mut Array<'_>) {
@@ -155,8 +131,8 @@ fn put_part(part: &Part<'_>, reply: &Reply, seen: &mut Seen, losses: &mut Losses
             blocks.object(|block| {
                 block.object("toolUse", |call| {
                     put_call_id(id, call);
-                    call.string("name", &caller_name(name, reply));
-                    put_input(arguments, *custom, call);
+                    call.string("name", &reply.caller_name(name));
+                    free_form::put_input("input", arguments, *custom, call);
                 });
             });
         }

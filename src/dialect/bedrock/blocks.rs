@@ -5,14 +5,12 @@ use super::media;
 use super::tools::TOOL_NAME_MAX;
 use super::wire::put_call_id;
 use crate::base::Fault;
-use crate::base::json::{Array, Object};
+use crate::base::json::{Array, Object, try_array, try_object};
 use crate::dialect::anthropic::blocks::JSON_HINT;
 use crate::dialect::anthropic::turns::Turn;
-use crate::dialect::anthropic::wire::{is_blank, put_input, try_array, try_object};
+use crate::dialect::anthropic::wire::is_blank;
+use crate::dialect::{free_form, refuse};
 use crate::ir::{CacheMark, CacheTtl, Citations, Dialect, OutputFormat, Part, Text, proof};
-
-/// How many cache points one request may have.
-const CACHE_POINTS_MAX: usize = 4;
 
 impl Writer<'_, '_> {
     /// Writes `system`.
@@ -24,8 +22,7 @@ impl Writer<'_, '_> {
         try_array(object.key("system"), |array| {
             for part in parts {
                 if matches!(part, Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. }) {
-                    let text = "messages: instructions must be text for this target; move images and files into a user message.";
-                    return Err(Fault::unsupported("messages[].content", text));
+                    return Err(refuse::instructions());
                 }
                 self.part(part, false, array)?;
             }
@@ -81,7 +78,7 @@ impl Writer<'_, '_> {
                     block.object("toolUse", |call| {
                         put_call_id(id, call);
                         call.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
-                        put_input(arguments, *custom, call);
+                        free_form::put_input("input", arguments, *custom, call);
                     });
                 });
                 self.cache(*cache, array);
@@ -107,7 +104,7 @@ impl Writer<'_, '_> {
                 self.cache(media.cache, array);
             }
             Part::Opaque { dialect: Dialect::Bedrock, raw, .. } => array.raw(*raw),
-            Part::Opaque { kind, .. } => return Err(no_such(kind)),
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
         }
         Ok(())
     }
@@ -129,7 +126,7 @@ impl Writer<'_, '_> {
                 *mark = media.cache.or(*mark);
             }
             Part::Opaque { dialect: Dialect::Bedrock, raw, .. } => content.raw(*raw),
-            Part::Opaque { kind, .. } => return Err(no_such(kind)),
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
             Part::Reasoning { .. } | Part::RedactedReasoning(_) | Part::ToolCall { .. } | Part::ToolResult { .. } => {
                 self.lose("messages[].content[].content");
             }
@@ -154,30 +151,8 @@ impl Writer<'_, '_> {
             true => br#"{"cachePoint":{"type":"default","ttl":"1h"}}"#,
             false => br#"{"cachePoint":{"type":"default"}}"#,
         });
-        self.marks.push(start..out.len());
+        self.marks.add(start..out.len());
     }
-
-    /// Takes out the earliest marks where there are more than the API allows.
-    pub(super) fn drop_early_marks(&mut self, out: &mut Vec<u8>) {
-        let surplus = self.marks.len().saturating_sub(CACHE_POINTS_MAX);
-        if surplus == 0 {
-            return;
-        }
-        self.lose("cache_control");
-        let (mut to, mut from) = (self.marks[0].start, self.marks[0].end);
-        for i in 0..surplus {
-            let next = if i + 1 < surplus { self.marks[i + 1].start } else { out.len() };
-            out.copy_within(from..next, to);
-            to += next - from;
-            from = self.marks.get(i + 1).map_or(next, |mark| mark.end);
-        }
-        out.truncate(to);
-    }
-}
-
-fn no_such(kind: &str) -> Fault {
-    let text = format!("messages: the target takes no content of type `{kind}`; leave it out, or choose another model.");
-    Fault::unsupported("messages[].content", text)
 }
 
 /// Writes a text, with its citations where it has some.

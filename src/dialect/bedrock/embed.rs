@@ -3,8 +3,9 @@
 
 use http::{HeaderMap, StatusCode};
 
+use crate::base::Fault;
 use crate::base::json::{Object, Raw, object};
-use crate::base::{Fault, FaultKind};
+use crate::dialect::broken;
 use crate::dialect::embed::{note_losses, text_of};
 use crate::dialect::{Codec, EmbedCall, EmbeddingsCodec, Notes};
 use crate::ir::{EmbedInput, EmbedRequest, EmbedTask, Embeddings, Vector};
@@ -88,7 +89,7 @@ impl EmbeddingsCodec for BedrockEmbeddings {
     }
 
     fn decode_answer<'a>(&self, body: &'a [u8], headers: &HeaderMap) -> Result<Embeddings<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| unlike("is not JSON").cause(error))?;
+        let root = broken::json(body)?;
         let mut answer = Embeddings::default();
         let mut told = None;
         for (name, value) in root.members() {
@@ -107,7 +108,7 @@ impl EmbeddingsCodec for BedrockEmbeddings {
             if root.member("message").or_else(|| root.member("Message")).is_some() {
                 return Err(super::Bedrock.decode_error(StatusCode::BAD_GATEWAY, headers, body));
             }
-            return Err(unlike("has no embedding"));
+            return Err(broken::answer("has no embedding"));
         }
         let counted = headers.get(INPUT_TOKENS).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
         answer.input_tokens = told.or(counted);
@@ -196,12 +197,8 @@ fn nova_word(task: Option<EmbedTask>) -> &'static str {
 
 /// A list of vectors, a list of objects that hold one each, or such a list under the name of its type of number.
 fn vectors(value: Raw<'_>) -> Result<Vec<Vector<'_>>, Fault> {
-    let list = if value.is_object() { value.member("float").ok_or_else(|| unlike("has no vectors of floats"))? } else { value };
+    let list = if value.is_object() { value.member("float").ok_or_else(|| broken::answer("has no vectors of floats"))? } else { value };
     list.elements().map(|entry| Vector::of(entry.member("embedding").unwrap_or(entry))).collect()
-}
-
-fn unlike(what: &str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer {what}."))
 }
 
 #[cfg(test)]

@@ -1,24 +1,30 @@
 //! The neutral form → request text.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::family::Family;
 use super::media::Names;
 use crate::base::Fault;
-use crate::base::json::{self, Object, Raw};
-use crate::dialect::Notes;
+use crate::base::json::{self, Object, Raw, try_array, try_object};
+use crate::dialect::anthropic::sampling::{Heat, put_stops};
 use crate::dialect::anthropic::schema;
 use crate::dialect::anthropic::thinking::{Ask, Plan};
 use crate::dialect::anthropic::turns::Turns;
-use crate::dialect::anthropic::wire::{is_blank, try_array, try_object};
-use crate::ir::{Dialect, Extension, ModelTraits, OutputFormat, Request, Text};
+use crate::dialect::anthropic::wire::is_blank;
+use crate::dialect::marks::Marks;
+use crate::dialect::{Notes, refuse};
+use crate::ir::{Dialect, ModelTraits, OutputFormat, Request, Text};
 
 /// How many entries the metadata of a request may have, and how long each may be.
 const METADATA_MAX: usize = 16;
 const METADATA_BYTES_MAX: usize = 256;
 /// Members of the request that have a place of their own: what was read inside of them stands under their names.
 const NESTED: [&str; 5] = ["inferenceConfig.", "additionalModelRequestFields.", "outputConfig.", "toolConfig.", "requestMetadata."];
+
+/// How many cache points one request may have.
+const CACHE_POINTS_MAX: usize = 4;
+/// Why a member is refused.
+const CANNOT: &str = "the target's dialect (Bedrock Converse) cannot do this";
 
 /// Writes a request for `model`. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -31,7 +37,13 @@ pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, 
 }
 
 fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    refuse(request, notes)?;
+    refuse::penalties(request, &mut notes.losses);
+    let says = |name: &str, value: Raw<'_>| match name {
+        "safety_identifier" => request.user.is_none(),
+        "metadata" => value.is_object(),
+        _ => false,
+    };
+    refuse::foreign(request, Dialect::Bedrock, CANNOT, says, &mut notes.losses)?;
     let turns = Turns::new(Dialect::Bedrock, &request.messages, traits, &mut notes.losses)?;
     if turns.turns.first().is_some_and(|turn| turn.role != "user") {
         let text = "messages: the target wants a conversation to begin with a user's message; put one first.";
@@ -45,7 +57,7 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
         }
         _ => Plan::default(),
     };
-    let mut writer = Writer { request, traits, family, plan, notes, names: Names::default(), marks: Vec::new() };
+    let mut writer = Writer { request, traits, family, plan, notes, names: Names::default(), marks: Marks::default() };
     try_object(out, |object| {
         put_filled("inferenceConfig", object, |config| writer.inference(config));
         put_filled("additionalModelRequestFields", object, |fields| writer.additional(fields));
@@ -60,7 +72,9 @@ fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut N
             turns.turns.iter().enumerate().try_for_each(|(i, turn)| writer.turn(turn, i == last, messages))
         })
     })?;
-    writer.drop_early_marks(out);
+    if writer.marks.drop_early(CACHE_POINTS_MAX, out) {
+        writer.lose("cache_control");
+    }
     Ok(())
 }
 
@@ -71,43 +85,6 @@ fn put_filled(key: &str, object: &mut Object<'_>, fill: impl FnOnce(&mut Object<
     if inner.len() > 2 {
         object.key(key).extend_from_slice(&inner);
     }
-}
-
-/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
-fn refuse(request: &Request<'_>, notes: &mut Notes) -> Result<(), Fault> {
-    let cannot = |name: &str| {
-        let text = format!("{name}: the target's dialect (Bedrock Converse) cannot do this; leave it out, or choose another model.");
-        Err(Fault::unsupported(name.to_owned(), text))
-    };
-    if request.answers.is_some_and(|n| n > 1) {
-        return cannot("n");
-    }
-    for (name, given) in
-        [("seed", &request.seed), ("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)]
-    {
-        // A penalty of zero is none.
-        if given.as_ref().is_some_and(|number| name == "seed" || number.value() != 0.0) {
-            notes.losses.add(name);
-        }
-    }
-    for Extension { dialect, name, value } in &request.extensions {
-        if *dialect == Dialect::Bedrock || value.is_null() {
-            continue;
-        }
-        match &**name {
-            "logit_bias" if value.members().next().is_some() => return cannot(name),
-            "logprobs" if value.bool() == Some(true) => return cannot(name),
-            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
-            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
-            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
-            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
-            "store" if value.bool() == Some(false) => {}
-            "safety_identifier" if request.user.is_none() => {}
-            "metadata" if value.is_object() => {}
-            _ => notes.losses.add(name.to_string()),
-        }
-    }
-    Ok(())
 }
 
 /// Writes one request, member by member.
@@ -124,8 +101,8 @@ pub(super) struct Writer<'w, 'a> {
     pub(super) notes: &'w mut Notes,
     /// Which names documents have.
     pub(super) names: Names,
-    /// Where the cache points stand in the output, each with the comma before it.
-    pub(super) marks: Vec<Range<usize>>,
+    /// Where the cache points stand in the output.
+    pub(super) marks: Marks,
 }
 
 impl<'w, 'a> Writer<'w, 'a> {
@@ -136,9 +113,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// The dialect's own members that were read inside of another (`outputConfig.x`).
     pub(super) fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
-        let request = self.request;
-        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Bedrock);
-        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+        self.request.nested(Dialect::Bedrock, prefix)
     }
 
     /// Writes those of them that are not written otherwise.
@@ -159,51 +134,17 @@ impl<'w, 'a> Writer<'w, 'a> {
             None if matches!(self.plan.thinking, Some(Ask::Budget { .. })) => config.u64("maxTokens", self.traits.output_tokens_default),
             None => {}
         }
-        let (sampling, thinks) = (self.traits.sampling && !unbound, self.plan.thinks());
-        let mut heated = false;
-        if let Some(temperature) = &request.temperature {
-            let value = temperature.value();
-            if !sampling || thinks {
-                // 1 is what holds anyway.
-                if value != 1.0 {
-                    self.lose("temperature");
-                }
-            } else if value > 1.0 {
-                self.lose("temperature");
-                config.verbatim("temperature", "1");
-                heated = true;
-            } else {
-                config.verbatim("temperature", &temperature.0);
-                heated = true;
-            }
-        }
-        if let Some(top_p) = &request.top_p {
-            let value = top_p.value();
-            let crowded = heated && !self.traits.sampling_together;
-            let fits = sampling && !crowded && !(thinks && value < 0.95);
-            if fits {
-                config.verbatim("topP", &top_p.0);
-            } else if value != 1.0 {
-                self.lose("top_p");
-            }
-        }
-        let refused = |text: &&Text<'_>| if self.family == Family::Claude { is_blank(text) } else { text.is_empty() };
-        let stops: Vec<&Text<'_>> = request.stop.iter().filter(|text| !refused(text)).collect();
-        if stops.len() < request.stop.len() {
-            self.lose("stop");
-        }
-        if !stops.is_empty() {
-            config.array("stopSequences", |array| stops.iter().for_each(|text| text.write(array.item())));
-        }
+        let (losses, family) = (&mut self.notes.losses, self.family);
+        let heat = Heat { any: self.traits.sampling && !unbound, both: self.traits.sampling_together, thinks: self.plan.thinks() };
+        heat.put(request, "topP", losses, config);
+        let refused = |text: &Text<'_>| if family == Family::Claude { is_blank(text) } else { text.is_empty() };
+        put_stops(request, "stopSequences", refused, losses, config);
         self.put_nested("inferenceConfig.", &[], config);
     }
 
     fn output(&mut self, object: &mut Object<'_>) -> Result<(), Fault> {
         let format = match &self.request.output {
-            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => {
-                let text = "response_format: the target model has no structured output; leave it out, or choose another model.";
-                return Err(Fault::unsupported("response_format", text));
-            }
+            Some(OutputFormat::JsonSchema { .. }) if !self.traits.structured_output => return Err(refuse::structured_output()),
             Some(OutputFormat::JsonSchema { name, description, schema, .. }) => Some((name, description, schema)),
             Some(OutputFormat::JsonObject) => {
                 self.lose("response_format");
@@ -271,10 +212,7 @@ impl<'w, 'a> Writer<'w, 'a> {
         if user.is_some() {
             put("user_id", user, "user");
         }
-        for (name, value) in request.extensions.iter().filter(|e| e.dialect == Dialect::Bedrock).filter_map(|e| {
-            let name = e.name.strip_prefix("requestMetadata.")?;
-            Some((name, e.value))
-        }) {
+        for (name, value) in request.nested(Dialect::Bedrock, "requestMetadata.") {
             put(name, Text::of(value), "requestMetadata");
         }
         for (name, value) in foreign("metadata").into_iter().flat_map(|e| e.value.members()).filter(|(name, _)| name != "user_id") {

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::base::json::{self, Raw};
 use crate::base::{Fault, FaultKind, Origin, eventstream};
+use crate::dialect::broken;
 
 /// How much of a text is kept as a message: enough for an operator, bounded for everybody else.
 const MESSAGE_BYTES_MAX: usize = 2048;
@@ -66,7 +67,7 @@ pub(super) fn decode(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fa
     let raw = Raw::parse(body).ok().filter(|raw| raw.is_object());
     let header = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
     let kind = header.map(Cow::Borrowed).or_else(|| raw.and_then(kind_in));
-    let message = raw.and_then(message_in).unwrap_or_else(|| plain_message(body));
+    let message = raw.and_then(message_in).unwrap_or_else(|| broken::message(body));
     classify(status.as_u16(), bare(&kind.unwrap_or_default()), original(raw), message).status(status.as_u16())
 }
 
@@ -74,7 +75,7 @@ pub(super) fn decode(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fa
 pub(super) fn decode_frame(name: &str, data: &[u8]) -> Fault {
     let raw = Raw::parse(data).ok().filter(|raw| raw.is_object());
     let told = if name == eventstream::ERROR { raw.and_then(|raw| raw.member("code")).and_then(Raw::string) } else { Some(name.into()) };
-    let message = raw.and_then(message_in).unwrap_or_else(|| plain_message(data));
+    let message = raw.and_then(message_in).unwrap_or_else(|| broken::message(data));
     let kind = told.unwrap_or_default();
     let mut whole = bare(&kind).to_owned();
     if let Some(first) = whole.get_mut(..1) {
@@ -110,14 +111,6 @@ fn original(raw: Option<Raw<'_>>) -> Option<u64> {
 fn bare(kind: &str) -> &str {
     let kind = kind.split(':').next().unwrap_or_default();
     kind.rsplit('#').next().unwrap_or_default().trim()
-}
-
-fn plain_message(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_BYTES_MAX)]);
-    match text.trim() {
-        "" | "{}" => "The provider gave no reason.".to_owned(),
-        text => text.to_owned(),
-    }
 }
 
 fn cut(text: &str) -> &str {

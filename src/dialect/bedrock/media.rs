@@ -1,12 +1,15 @@
 //! Images, documents, sounds and films: formats and where their bytes are.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::content::extension;
 use super::read::required;
 use crate::base::Fault;
 use crate::base::json::{Object, Raw};
 use crate::dialect::anthropic::decode::{object, text};
 use crate::dialect::anthropic::wire::Path;
-use crate::dialect::{Losses, anthropic};
+use crate::dialect::{Losses, anthropic, refuse};
 use crate::ir::{Dialect, Media, MediaKind, Source, Text};
 
 /// The longest name of a document.
@@ -195,10 +198,7 @@ enum From<'m> {
 /// The format and the place of a medium's bytes.
 fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
     let kind = media.kind;
-    let cannot = |what: String| {
-        let text = format!("messages: the target takes no {what}; leave it out, or choose another model.");
-        Err(Fault::unsupported("messages[].content", text))
-    };
+    let cannot = |what: &str| Err(refuse::content(what));
     // A file of no telling type may tell by its name.
     let by_name = || {
         let title = media.title.as_ref().map(Text::read).unwrap_or_default();
@@ -208,15 +208,17 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
         Source::Opaque { dialect: Dialect::Bedrock, raw } => Ok(("", From::Own(*raw))),
         Source::Base64 { media_type, data } => match format_of(kind, &media_type.read()).or_else(by_name) {
             Some(format) => Ok((format, From::Bytes(data.by_ref()))),
-            None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(&media_type.read()))),
+            None => cannot(&format!("{} of the type `{}`", family(kind), anthropic::decode::short(&media_type.read()))),
         },
-        Source::Plain(words) if kind == MediaKind::Document => Ok(("txt", From::Bytes(Text::plain(base64(words.read().as_bytes()))))),
+        Source::Plain(words) if kind == MediaKind::Document => {
+            Ok(("txt", From::Bytes(Text::plain(STANDARD.encode(words.read().as_bytes())))))
+        }
         Source::Url(url) => {
             let url = url.read();
             if let Some((head, data)) = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
                 return match format_of(kind, head).or_else(by_name) {
                     Some(format) => Ok((format, From::Bytes(Text::plain(data.to_owned())))),
-                    None => cannot(format!("{} of the type `{}`", family(kind), anthropic::decode::short(head))),
+                    None => cannot(&format!("{} of the type `{}`", family(kind), anthropic::decode::short(head))),
                 };
             }
             if url.starts_with("s3://")
@@ -227,9 +229,9 @@ fn source<'m>(media: &'m Media<'_>) -> Result<(&'static str, From<'m>), Fault> {
             let text = "messages: the target does not fetch from web addresses; send the bytes in base64 (a `data:` URL) instead.";
             Err(Fault::unsupported("messages[].content", text))
         }
-        Source::FileId { .. } => cannot("file that was uploaded to another provider".to_owned()),
-        Source::Plain(_) => cannot(format!("{} as plain text", family(kind))),
-        Source::Opaque { .. } => cannot("media from such a source".to_owned()),
+        Source::FileId { .. } => Err(refuse::file_elsewhere()),
+        Source::Plain(_) => cannot(&format!("{} as plain text", family(kind))),
+        Source::Opaque { .. } => cannot("media from such a source"),
     }
 }
 
@@ -243,21 +245,6 @@ fn format_of_ending(kind: MediaKind, ending: &str) -> Option<&'static str> {
     let ending = if ending.eq_ignore_ascii_case("jpg") { "jpeg" } else { ending };
     let known = FORMATS.iter().find(|(of, format, _)| *of == kind && format.eq_ignore_ascii_case(ending));
     known.map(|(_, format, _)| *format)
-}
-
-/// The base64 text of bytes (RFC 4648, with padding).
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit) & 63) as usize;
-            out.push(if digit <= group.len() { char::from(DIGITS[value]) } else { '=' });
-        }
-    }
-    out
 }
 
 /// Whether a text is whole base64, as a slot of bytes wants it: an SDK decodes what stands there.

@@ -7,8 +7,8 @@ use super::error;
 use super::wire::{finish, reasoning_tokens, usage};
 use crate::base::json::{JsonError, Raw, Reader};
 use crate::base::sse::Frame;
-use crate::base::{Fault, FaultKind, eventstream};
-use crate::dialect::StreamDecoder;
+use crate::base::{Fault, eventstream};
+use crate::dialect::{StreamDecoder, broken};
 use crate::ir::{Delta, Dialect, Event, PartStart, Text, proof};
 
 /// How many blocks may be open at once. The API opens one; the bound keeps a mad upstream's state small.
@@ -119,7 +119,7 @@ fn read<'f>(data: &'f [u8], mut each: impl FnMut(&str, Raw<'f>)) -> Result<(), F
             Ok(())
         })
     });
-    read.map_err(|e| protocol("an event that is not a JSON object").cause(e))
+    read.map_err(|e| broken::stream("an event that is not a JSON object").cause(e))
 }
 
 impl Decoder {
@@ -145,7 +145,7 @@ impl Decoder {
 
     fn begin(&mut self, wire: u64, kind: Kind, part: PartStart<'_>, sink: Sink<'_>) -> Result<usize, Fault> {
         if self.open.len() >= OPEN_MAX {
-            return Err(protocol("more open content blocks than an answer can have"));
+            return Err(broken::stream("more open content blocks than an answer can have"));
         }
         let index = self.parts;
         self.parts += 1;
@@ -278,8 +278,4 @@ fn opaque<'f>(index: usize, fields: &'f Fields<'_>) -> Event<'f> {
     let raw = fields.holder.map_or("{}", Raw::get);
     let delta = Delta::Opaque { dialect: Dialect::Bedrock, kind: Cow::Borrowed(&fields.kind), raw: Cow::Borrowed(raw) };
     Event::PartDelta { index, delta }
-}
-
-fn protocol(what: &str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's stream holds {what}."))
 }

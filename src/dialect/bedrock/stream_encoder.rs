@@ -1,12 +1,12 @@
 //! Events → the messages of a streamed answer.
 
-use super::answer::caller_name;
 use super::error;
 use super::media::is_base64;
 use super::sequence::{Sequence, Step, TooTangled};
-use super::wire::{Seen, put_call_id, put_stop_sequence, put_usage, stop_reason};
+use super::wire::{put_call_id, put_stop_sequence, put_usage, stop_reason};
 use crate::base::json::{self, Object};
 use crate::base::{Fault, FaultKind, eventstream};
+use crate::dialect::anthropic::wire::Seen;
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, PartStart, Text, Usage, proof};
 
@@ -178,7 +178,7 @@ impl Writer {
             }
             PartStart::ToolCall { id, name, custom } => {
                 self.seen.call = true;
-                let name = caller_name(name, &self.reply);
+                let name = self.reply.caller_name(name);
                 self.open = true;
                 message("contentBlockStart", out, |body| {
                     body.u64("contentBlockIndex", self.block);

@@ -2,8 +2,10 @@
 
 mod answers;
 mod corpus;
+mod decode;
+mod encode;
 mod errors;
-mod requests;
+mod laws;
 mod sequences;
 mod streams;
 
@@ -11,38 +13,20 @@ use serde_json::Value;
 
 use super::Bedrock;
 use crate::base::framing::Framing;
-use crate::base::rng::RootRng;
-use crate::dialect::{Codec, Notes, Reply, ToolNames};
+use crate::dialect::tests::{self, json, losses};
+use crate::dialect::{Codec, Notes, Reply};
 use crate::ir::{Answer, ModelTraits, Part, Request};
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-6";
 const NOVA: &str = "us.amazon.nova-lite-v1:0";
 
 fn reply() -> Reply {
-    Reply {
-        id: RootRng::seeded(1).fork().exchange_id(),
-        model: "asked-model".to_owned(),
-        created: 1_700_000_000,
-        stream_usage: true,
-        input_tokens_estimate: 7,
-        tools: ToolNames::default(),
-        framing: Framing::EventStream,
-    }
-}
-
-fn json(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
-}
-
-fn losses(notes: &Notes) -> Vec<&str> {
-    notes.losses.names().iter().map(|name| name.as_ref()).collect()
+    tests::reply(Framing::EventStream)
 }
 
 /// The request as `model` gets it, and what was lost.
 fn encoded(request: &Request<'_>, model: &str, traits: &ModelTraits) -> (Value, Notes) {
-    let (mut notes, mut out) = (Notes::default(), Vec::new());
-    Bedrock.encode_request(request, model, traits, &mut notes, &mut out).unwrap_or_else(|fault| panic!("{fault}"));
-    (json(&out), notes)
+    tests::written(&Bedrock, request, model, traits).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 /// What was said, in order, without parts that say nothing.
@@ -60,4 +44,8 @@ fn words(answer: &Answer<'_>) -> Vec<String> {
         _ => None,
     };
     answer.parts.iter().filter_map(say).collect()
+}
+
+fn decoded(body: &str) -> Request<'_> {
+    Bedrock.decode_request(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"))
 }

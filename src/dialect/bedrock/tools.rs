@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use super::encode::Writer;
 use super::family::Family;
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
-use crate::dialect::anthropic::tools::{FREE_FORM, NO_PARAMETERS, write_free_form, write_parameters};
+use crate::base::json::{Array, Object, try_array, try_object};
+use crate::dialect::anthropic::tools::{NO_PARAMETERS, write_parameters};
 use crate::dialect::anthropic::turns::Turns;
-use crate::dialect::anthropic::wire::{is_blank, try_array, try_object};
-use crate::ir::{Dialect, Part, Schema, Text, Tool, ToolChoice};
+use crate::dialect::anthropic::wire::is_blank;
+use crate::dialect::{free_form, refuse};
+use crate::ir::{Dialect, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 64;
@@ -18,13 +19,13 @@ impl Writer<'_, '_> {
     /// Writes `toolConfig`.
     pub(super) fn tools(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) -> Result<(), Fault> {
         let request = self.request;
-        let named = |tool: &'_ Tool<'_>| match tool {
-            Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read().into_owned()),
-            Tool::Opaque { .. } => None,
+        self.notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_MAX);
+        let names: Option<HashSet<_>> = match &request.tool_choice {
+            Some(ToolChoice::Allowed { names, .. }) => Some(names.iter().map(Text::read).collect()),
+            _ => None,
         };
-        self.notes.tools.reserve(request.tools.iter().filter_map(named).map(Into::into), TOOL_NAME_MAX);
-        let allowed = |tool: &&Tool<'_>| match &request.tool_choice {
-            Some(ToolChoice::Allowed { names, .. }) => named(tool).is_none_or(|name| names.iter().any(|allowed| allowed.is(&name))),
+        let allowed = |tool: &&Tool<'_>| match (&names, tool.name()) {
+            (Some(names), Some(name)) => names.contains(&name.read()),
             _ => true,
         };
         let offered: Vec<&Tool<'_>> = request.tools.iter().filter(allowed).collect();
@@ -46,15 +47,7 @@ impl Writer<'_, '_> {
 
     /// The API refuses tool calls in a history without tools: the tools that were called are declared.
     fn tools_of_history(&mut self, turns: &Turns<'_, '_>, object: &mut Object<'_>) {
-        let (mut names, mut met) = (Vec::new(), HashSet::new());
-        for part in turns.turns.iter().flat_map(|turn| &turn.parts) {
-            if let Part::ToolCall { name, .. } = part {
-                let name = name.read();
-                if met.insert(name.clone()) {
-                    names.push(name);
-                }
-            }
-        }
+        let names = turns.called();
         if names.is_empty() {
             return;
         }
@@ -93,12 +86,7 @@ impl Writer<'_, '_> {
                     if strict {
                         spec.bool("strict", true);
                     }
-                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
-                        match extension.dialect {
-                            Dialect::Bedrock => spec.raw(&extension.name, extension.value),
-                            _ => self.lose(format!("tools[].{}", extension.name)),
-                        }
-                    }
+                    self.notes.losses.write_own(Dialect::Bedrock, "tools[].", extensions, spec);
                 });
                 match cache {
                     Some(_) if self.family.caches() && !self.family.caches_all() => self.lose("tools[].cache_control"),
@@ -106,23 +94,15 @@ impl Writer<'_, '_> {
                 }
             }
             Tool::Custom { name, description, format } => {
-                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
-                    self.lose("tools[].format");
-                }
-                let caller = name.read();
-                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
-                self.notes.tools.mark_custom(&upstream, &caller);
+                let upstream = free_form::name(name, *format, TOOL_NAME_MAX, self.notes);
                 put_spec(array, |spec| {
                     spec.string("name", &upstream);
-                    write_free_form(description.as_ref(), spec.key("description"));
-                    spec.object("inputSchema", |schema| schema.verbatim("json", FREE_FORM));
+                    free_form::put_description(description.as_ref(), spec);
+                    spec.object("inputSchema", |schema| schema.verbatim("json", free_form::SCHEMA));
                 });
             }
             Tool::Opaque { dialect: Dialect::Bedrock, raw, .. } => array.raw(*raw),
-            Tool::Opaque { kind, .. } => {
-                let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("tools", text));
-            }
+            Tool::Opaque { kind, .. } => return Err(refuse::tool(kind)),
         }
         Ok(())
     }

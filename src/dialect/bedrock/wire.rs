@@ -1,31 +1,16 @@
 //! What requests, answers and streams share: words, ids, counters.
 
-use std::borrow::Cow;
-
 use crate::base::json::{Object, Raw};
+use crate::dialect::anthropic::wire::Seen;
+use crate::dialect::call_id;
 use crate::ir::{Finish, FinishReason, Text, Usage};
 
 /// The longest call id that the API takes.
 const CALL_ID_BYTES_MAX: usize = 64;
 
-/// A call id in the charset `[a-zA-Z0-9_.:-]{1,64}`. The same id gives the same answer in every call and result of every
-/// request.
-pub(super) fn call_id(id: &str) -> Cow<'_, str> {
-    let sound = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
-    if !id.is_empty() && id.len() <= CALL_ID_BYTES_MAX && id.bytes().all(sound) {
-        return Cow::Borrowed(id);
-    }
-    // FNV-1a keeps apart what the cleaning and the cutting make equal.
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let cleaned = id.chars().map(|c| if c.is_ascii() && sound(c as u8) { c } else { '_' });
-    let mut fitted: String = cleaned.take(CALL_ID_BYTES_MAX - 17).collect();
-    fitted.push_str(&format!("_{hash:016x}"));
-    Cow::Owned(fitted)
-}
-
 /// Writes the `toolUseId` of a call or of its result.
 pub(super) fn put_call_id(id: &Text<'_>, object: &mut Object<'_>) {
-    object.string("toolUseId", &call_id(&id.read()));
+    object.string("toolUseId", &call_id::fit(&id.read(), b"_.:-", CALL_ID_BYTES_MAX));
 }
 
 /// The unified reason for a `stopReason`. `called`: a tool call was seen, which outweighs a careless `end_turn`.
@@ -47,15 +32,6 @@ pub(super) fn finish<'a>(reason: Text<'a>, fields: Option<Raw<'a>>, called: bool
     let sequence = |holder: Raw<'a>| holder.member("stop_sequence").and_then(Text::of);
     finish.stop_sequence = fields.and_then(|fields| sequence(fields).or_else(|| fields.member("delta").and_then(sequence)));
     finish
-}
-
-/// What a writer of an answer must have seen to name its end.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// A tool call.
-    pub(super) call: bool,
-    /// Words by which the model declined.
-    pub(super) refusal: bool,
 }
 
 /// The `stopReason` to tell.

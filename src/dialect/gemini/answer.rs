@@ -1,14 +1,13 @@
 //! Whole answers.
 
-use std::borrow::Cow;
-
 use super::contents::add_thought;
 use super::parts::{Call, Fields};
-use super::wire::{At, arguments, extension, protocol, put_args, shown, upstream_json};
+use super::wire::{At, arguments, extension, shown};
 use super::{error, finish, usage};
+use crate::base::Fault;
+use crate::base::digest::fnv1a;
 use crate::base::json::{self, Array, Object, Raw, Reader};
-use crate::base::{Fault, FaultKind};
-use crate::dialect::{Losses, Observed, Reply};
+use crate::dialect::{Losses, Observed, Reply, broken, free_form};
 use crate::ir::{Answer, Dialect, Part, Text, proof};
 
 /// Members of a candidate that the neutral form does not model.
@@ -17,7 +16,7 @@ pub(super) const OF_CANDIDATE: [&str; 5] =
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let raw = upstream_json(body)?;
+    let raw = broken::json(body)?;
     if error::is_error(raw) {
         return Err(error::decode_typed(raw));
     }
@@ -36,7 +35,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
     match (candidates.and_then(|c| c.elements().next()), feedback.and_then(finish::blocked)) {
         (Some(first), _) => candidate(first, &mut answer)?,
         (None, Some(blocked)) => answer.finish = Some(blocked),
-        (None, None) => return Err(protocol("The provider's answer has no candidate: it is not an answer of Gemini's generateContent.")),
+        (None, None) => return Err(broken::answer("has no candidate: it is not an answer of Gemini's generateContent")),
     }
     Ok(answer)
 }
@@ -60,7 +59,7 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
     }
     let at = At::root("candidates[0].content.parts");
     for (i, raw) in parts.into_iter().flat_map(Raw::elements).enumerate() {
-        part(raw, &at.index(i), answer).map_err(|fault| broken(&fault))?;
+        part(raw, &at.index(i), answer).map_err(|fault| broken::part(&fault))?;
     }
     // The signature alone stands for a last part without words.
     if let [.., Part::Reasoning { text: thought, .. }, Part::Text { text, .. }] = &answer.parts[..]
@@ -72,11 +71,6 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
     let called = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = word.map(|word| finish::read(word, message, called));
     Ok(())
-}
-
-/// What is wrong with an answer's part, as the provider's fault.
-pub(super) fn broken(fault: &Fault) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer is malformed: {}", fault.client_text))
 }
 
 fn part<'a>(raw: Raw<'a>, at: &At<'_>, answer: &mut Answer<'a>) -> Result<(), Fault> {
@@ -112,11 +106,7 @@ fn part<'a>(raw: Raw<'a>, at: &At<'_>, answer: &mut Answer<'a>) -> Result<(), Fa
 pub(super) fn call_id(answer: Option<&Text<'_>>, made: usize, part: &str) -> String {
     match answer.filter(|id| !id.is_empty()) {
         Some(id) => format!("call_{}_{made}", id.read()),
-        None => {
-            // FNV-1a.
-            let hash = part.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-            format!("call_{hash:016x}_{made}")
-        }
+        None => format!("call_{:016x}_{made}", fnv1a(part)),
     }
 }
 
@@ -155,7 +145,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             _ => r.skip(),
         })
     })
-    .map_err(|e| protocol("The provider's answer is not JSON, though its status says success.").cause(e))?;
+    .map_err(|e| broken::answer("is not JSON, though its status says success").cause(e))?;
     observed.finish = word.map(|word| finish::reason(&word.read(), called)).or(blocked);
     Ok(observed)
 }
@@ -212,18 +202,6 @@ pub(super) fn put_tail(id: Option<&Text<'_>>, model: Option<&Text<'_>>, reply: &
     }
 }
 
-/// The name by which the caller knows a function.
-pub(super) fn caller_name<'n>(name: &'n Text<'_>, reply: &'n Reply) -> Cow<'n, str> {
-    if reply.tools.is_empty() {
-        return name.read();
-    }
-    let upstream = name.read();
-    match reply.tools.restore(&upstream) {
-        Some((caller, _)) => Cow::Borrowed(caller),
-        None => upstream,
-    }
-}
-
 /// Writes the parts of an answer.
 struct PartWriter<'w> {
     reply: &'w Reply,
@@ -259,7 +237,7 @@ impl<'w> PartWriter<'w> {
             }
             Part::ToolCall { id, name, arguments, custom, .. } => {
                 let signature = self.pending.take();
-                let name = caller_name(name, self.reply);
+                let name = self.reply.caller_name(name);
                 put_call(id, &name, arguments, *custom, signature.as_ref(), self.item(parts));
             }
             Part::Opaque { dialect: Dialect::Gemini, raw, .. } => {
@@ -335,7 +313,7 @@ pub(super) fn put_call(id: &Text<'_>, name: &str, arguments: &Text<'_>, custom: 
         part.object("functionCall", |call| {
             id.put("id", call);
             call.string("name", name);
-            put_args(arguments, custom, call);
+            free_form::put_input("args", arguments, custom, call);
         });
         if let Some(signature) = signature {
             signature.put("thoughtSignature", part);

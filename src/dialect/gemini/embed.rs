@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::base::Fault;
 use crate::base::json::{Object, Raw, object};
-use crate::base::{Fault, FaultKind};
+use crate::dialect::broken;
 use crate::dialect::embed::{note_losses, text_of};
 use crate::dialect::{Codec, EmbedCall, EmbedReply, EmbeddingsCodec, Notes};
 use crate::ir::{EmbedContent, EmbedInput, EmbedNames, EmbedRequest, EmbedTask, Embeddings, Encoding, INPUTS_MAX, Text, Vector};
@@ -102,7 +103,7 @@ impl EmbeddingsCodec for GeminiEmbeddings {
     }
 
     fn decode_answer<'a>(&self, body: &'a [u8], headers: &HeaderMap) -> Result<Embeddings<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| unlike("is not JSON").cause(error))?;
+        let root = broken::json(body)?;
         let mut answer = Embeddings::default();
         let mut found = false;
         for (name, value) in root.members() {
@@ -124,7 +125,7 @@ impl EmbeddingsCodec for GeminiEmbeddings {
         }
         match found {
             true => Ok(answer),
-            false => Err(unlike("has no `embeddings`")),
+            false => Err(broken::answer("has no `embeddings`")),
         }
     }
 
@@ -316,7 +317,7 @@ const TASKS: [(EmbedTask, &str); 8] = [
 ];
 
 fn values(entry: Raw<'_>) -> Result<Vector<'_>, Fault> {
-    entry.member("values").ok_or_else(|| unlike("has an embedding without `values`")).and_then(Vector::of)
+    entry.member("values").ok_or_else(|| broken::answer("has an embedding without `values`")).and_then(Vector::of)
 }
 
 /// The status that an error tells of itself.
@@ -326,20 +327,8 @@ fn inner_status(error: Raw<'_>) -> StatusCode {
 }
 
 fn expected(at: &str, what: &str, found: Option<Raw<'_>>) -> Fault {
-    let found = match found.map(Raw::kind) {
-        None => "nothing",
-        Some(b'{') => "an object",
-        Some(b'[') => "an array",
-        Some(b'"') => "a string",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
-        Some(_) => "a number",
-    };
+    let found = found.map_or("nothing", Raw::kind_name);
     Fault::bad_request(format!("{at}: expected {what}, found {found}")).at(at.to_owned())
-}
-
-fn unlike(what: &str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer {what}."))
 }
 
 #[cfg(test)]

@@ -6,16 +6,18 @@ use super::decode::{CONFIG, TOOL_CONFIG};
 use super::thinking::Plan;
 use super::tools::TOOL_NAME_MAX;
 use super::turns::Turns;
-use super::wire::try_object;
 use crate::base::Fault;
-use crate::base::json::{self, Object, Raw};
-use crate::dialect::Notes;
-use crate::ir::{Dialect, Extension, ModelTraits, Number, OutputFormat, Request, Tool};
+use crate::base::json::{self, Object, Raw, try_object};
+use crate::dialect::{Notes, refuse};
+use crate::ir::{Dialect, ModelTraits, Number, OutputFormat, Request, Text, Tool};
 
 /// How many stop texts the API takes.
 const STOPS_MAX: usize = 5;
 /// The prefix of members read inside of `generationConfig.thinkingConfig`.
 const THINKING: &str = "generationConfig.thinkingConfig.";
+
+/// Why a member is refused.
+const CANNOT: &str = "this gateway cannot ask a Gemini model for it";
 
 /// Writes a request. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
@@ -28,13 +30,15 @@ pub(super) fn request(request: &Request<'_>, traits: &ModelTraits, notes: &mut N
 }
 
 fn write(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    refuse(request, traits, notes)?;
+    if request.user.is_some() {
+        notes.losses.add("user");
+    }
+    refuse::foreign(request, Dialect::Gemini, CANNOT, |_, _| false, &mut notes.losses)?;
+    if matches!(request.output, Some(OutputFormat::JsonSchema { .. })) && !traits.structured_output {
+        return Err(refuse::structured_output());
+    }
     let turns = Turns::new(&request.messages, &mut notes.losses)?;
-    let names = request.tools.iter().filter_map(|tool| match tool {
-        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
-        Tool::Opaque { .. } => None,
-    });
-    notes.tools.reserve(names, TOOL_NAME_MAX);
+    notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_MAX);
     let mut writer = Writer { request, traits, notes };
     try_object(out, |object| {
         writer.system(&turns.system, object)?;
@@ -44,39 +48,6 @@ fn write(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &m
         writer.rest(object);
         Ok(())
     })
-}
-
-/// Refuses what would change the meaning of the request if it were left out, and names the rest that is.
-fn refuse(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes) -> Result<(), Fault> {
-    let cannot = |name: &str| {
-        let text = format!("{name}: this gateway cannot ask a Gemini model for it; leave it out, or choose another model.");
-        Err(Fault::unsupported(name.to_owned(), text))
-    };
-    if request.answers.is_some_and(|n| n > 1) {
-        return cannot("n");
-    }
-    if matches!(request.output, Some(OutputFormat::JsonSchema { .. })) && !traits.structured_output {
-        return cannot("response_format");
-    }
-    if request.user.is_some() {
-        notes.losses.add("user");
-    }
-    for Extension { dialect, name, value } in &request.extensions {
-        if *dialect == Dialect::Gemini || value.is_null() {
-            continue;
-        }
-        match &**name {
-            "logit_bias" if value.members().next().is_some() => return cannot(name),
-            "logprobs" if value.bool() == Some(true) => return cannot(name),
-            "top_logprobs" if value.u64() != Some(0) => return cannot(name),
-            "modalities" if value.elements().any(|m| m.inner() != Some("text")) => return cannot(name),
-            "audio" | "web_search_options" | "prediction" | "moderation" => return cannot(name),
-            "logit_bias" | "logprobs" | "top_logprobs" | "modalities" | "stream_options" => {}
-            "store" if value.bool() == Some(false) => {}
-            _ => notes.losses.add(name.to_string()),
-        }
-    }
-    Ok(())
 }
 
 /// Writes one request, member by member.
@@ -97,9 +68,7 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// The dialect's own members that were read inside of another (`generationConfig.x`).
     pub(super) fn nested(&self, prefix: &'static str) -> impl Iterator<Item = (&'w str, Raw<'a>)> + use<'w, 'a> {
-        let request = self.request;
-        let own = request.extensions.iter().filter(|e| e.dialect == Dialect::Gemini);
-        own.filter_map(move |e| e.name.strip_prefix(prefix).map(|name| (name, e.value)))
+        self.request.nested(Dialect::Gemini, prefix)
     }
 
     fn config(&mut self, object: &mut Object<'_>) {

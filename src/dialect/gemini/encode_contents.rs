@@ -7,9 +7,9 @@ use super::encode::Writer;
 use super::parts::{is_film_page, mime_of};
 use super::tools::TOOL_NAME_MAX;
 use super::turns::{Turn, Turns};
-use super::wire::{put_args, try_array, try_object};
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{self, Array, Object, Raw, try_array, try_object};
+use crate::dialect::{free_form, refuse};
 use crate::ir::{Dialect, Media, MediaKind, Part, Source, Text, Thinking, proof};
 
 /// What the API documents for a call that some other model made, whose signature nobody has.
@@ -33,8 +33,7 @@ impl Writer<'_, '_> {
                 Part::Refusal(text) => said.push(text),
                 Part::Reasoning { .. } | Part::RedactedReasoning(_) => self.lose("messages[].reasoning"),
                 Part::Media(_) | Part::ToolCall { .. } | Part::ToolResult { .. } | Part::Opaque { .. } => {
-                    let text = "messages: instructions must be text for this target; move images and files into a user message.";
-                    return Err(Fault::unsupported("messages[].content", text));
+                    return Err(refuse::instructions());
                 }
             }
         }
@@ -102,7 +101,7 @@ impl Writer<'_, '_> {
                 array.object(|part| {
                     part.object("functionCall", |call| {
                         call.string("name", &self.notes.tools.fit(&name.read(), TOOL_NAME_MAX));
-                        put_args(arguments, *custom, call);
+                        free_form::put_input("args", arguments, *custom, call);
                     });
                     if let Some(signature) = signature {
                         signature.put("thoughtSignature", part);
@@ -123,10 +122,7 @@ impl Writer<'_, '_> {
             }
             Part::Media(media) => return self.media(media, array.item()).map(|()| true),
             Part::Opaque { dialect: Dialect::Gemini, raw, .. } => array.raw(*raw),
-            Part::Opaque { kind, .. } => {
-                let text = format!("messages: the target takes no content of type `{kind}`; leave it out, or choose another model.");
-                return Err(Fault::unsupported("messages[].content", text));
-            }
+            Part::Opaque { kind, .. } => return Err(refuse::kind_of_content(kind)),
         }
         Ok(true)
     }
@@ -188,10 +184,7 @@ impl Writer<'_, '_> {
     }
 
     fn media(&mut self, media: &Media<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let cannot = |what: &str| {
-            let text = format!("messages: the target takes no {what}; leave it out, or choose another model.");
-            Err(Fault::unsupported("messages[].content", text))
-        };
+        let cannot = |what: &str| Err(refuse::content(what));
         self.note_cache(media.cache.is_some());
         if media.title.is_some() {
             self.lose("messages[].content[].filename");
@@ -204,10 +197,10 @@ impl Writer<'_, '_> {
                 put_words(text, None, out);
                 return Ok(());
             }
-            Source::FileId { .. } => return cannot("file that was uploaded to another provider"),
+            Source::FileId { .. } => return Err(refuse::file_elsewhere()),
             Source::Opaque { .. } => return cannot("media from such a source"),
         };
-        try_object(out, |part| {
+        json::object(out, |part| {
             if let Source::Base64 { media_type, data } = &media.source {
                 part.object("inlineData", |blob| {
                     if media_type.is("image/jpg") {
@@ -227,14 +220,9 @@ impl Writer<'_, '_> {
                     address.put("fileUri", file);
                 });
             }
-            for extension in media.extensions.iter().filter(|e| !e.value.is_null()) {
-                match extension.dialect {
-                    Dialect::Gemini => part.raw(&extension.name, extension.value),
-                    _ => self.lose(format!("messages[].content[].{}", extension.name)),
-                }
-            }
-            Ok(())
-        })
+            self.notes.losses.write_own(Dialect::Gemini, "messages[].content[].", &media.extensions, part);
+        });
+        Ok(())
     }
 
     fn note_cache(&mut self, marked: bool) {

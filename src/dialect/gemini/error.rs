@@ -8,10 +8,7 @@ use http::StatusCode;
 use crate::base::framing::Framing;
 use crate::base::json::{self, Array, Object, Raw};
 use crate::base::{Fault, FaultKind, Origin};
-use crate::dialect::wait;
-
-/// How much of an answer that is not JSON is kept as its message: enough for an operator, bounded for everybody else.
-const MESSAGE_BYTES_MAX: usize = 2048;
+use crate::dialect::{broken, wait};
 const TYPES: &str = "type.googleapis.com/google.rpc.";
 
 /// The status and Google's word for a kind of fault.
@@ -198,12 +195,7 @@ fn plain_message(parsed: Option<Raw<'_>>, body: &[u8]) -> Cow<'static, str> {
     if let Some(named) = named {
         return Cow::Owned(named.into_owned());
     }
-    let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_BYTES_MAX)]);
-    let text = text.trim();
-    match text.is_empty() {
-        true => Cow::Borrowed("The provider gave no reason."),
-        false => Cow::Owned(text.to_owned()),
-    }
+    Cow::Owned(broken::message(body))
 }
 
 /// Status first, then the machine-readable reason, then the phrase; never digits in a text, which may echo a prompt.

@@ -3,9 +3,10 @@
 //! Each piece names its place by a JSON path. The fragments of another dialect run from the first byte to the last, so
 //! nothing can be told before the call is whole.
 
-use super::wire::{At, each, members, object, protocol};
+use super::wire::{At, each, members, object};
 use crate::base::Fault;
 use crate::base::json::{self, Raw};
+use crate::dialect::broken;
 
 /// Bounds of one call's arguments, against an upstream gone mad.
 const BYTES_MAX: usize = 16 << 20;
@@ -159,7 +160,7 @@ fn steps(path: &str) -> Option<Vec<Step<'_>>> {
 }
 
 fn unfollowed() -> Fault {
-    protocol("The provider's stream holds a piece of a call's arguments that cannot be put in its place.")
+    broken::stream("a piece of a call's arguments that cannot be put in its place")
 }
 
 #[cfg(test)]

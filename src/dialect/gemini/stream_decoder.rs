@@ -5,15 +5,15 @@
 
 use std::borrow::Cow;
 
-use super::answer::{OF_CANDIDATE, broken, call_id, seconds};
+use super::answer::{OF_CANDIDATE, call_id, seconds};
 use super::partial::Partial;
 use super::parts::{Call, Fields};
-use super::wire::{At, arguments, protocol};
+use super::wire::{At, arguments};
 use super::{error, finish, usage};
 use crate::base::Fault;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
-use crate::dialect::StreamDecoder;
+use crate::dialect::{StreamDecoder, broken};
 use crate::ir::{Delta, Dialect, Event, PartStart, Text};
 
 type Sink<'s> = &'s mut dyn FnMut(Event<'_>);
@@ -72,8 +72,7 @@ impl StreamDecoder for Decoder {
         }
         let chunk = Chunk::read(data)?;
         if chunk.failed {
-            let fault = Raw::parse(data)
-                .map_or_else(|e| protocol("The provider's stream holds an error that is not JSON.").cause(e), error::decode_typed);
+            let fault = Raw::parse(data).map_or_else(|e| broken::stream("an error that is not JSON").cause(e), error::decode_typed);
             sink(Event::Fault(fault));
             return Ok(());
         }
@@ -108,7 +107,7 @@ impl<'f> Chunk<'f> {
                 Ok(())
             })
         })
-        .map_err(|e| protocol("The provider's stream holds an event that is not a JSON object.").cause(e))?;
+        .map_err(|e| broken::stream("an event that is not a JSON object").cause(e))?;
         Ok(chunk)
     }
 }
@@ -149,7 +148,7 @@ impl Decoder {
         }
         let at = At::root("candidates[0].content.parts");
         for (i, raw) in parts.into_iter().flat_map(Raw::elements).enumerate() {
-            self.part(raw, &at.index(i), sink).map_err(|fault| broken(&fault))?;
+            self.part(raw, &at.index(i), sink).map_err(|fault| broken::part(&fault))?;
         }
         for (kind, value) in beside {
             self.close(sink);

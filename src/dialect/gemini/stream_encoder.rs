@@ -3,11 +3,11 @@
 //! A frame is an answer of its own, so words go out as they come, whichever part they are of; a call goes out when it is
 //! whole, since the dialect has no fragments of arguments that every SDK reads.
 
-use super::answer::{OF_CANDIDATE, caller_name, put_call, put_tail, put_thought, put_words};
-use super::wire::{shown, write_on_one_line};
+use super::answer::{OF_CANDIDATE, put_call, put_tail, put_thought, put_words};
+use super::wire::shown;
 use super::{error, finish, usage};
 use crate::base::framing::Framing;
-use crate::base::json::{self, Object};
+use crate::base::json::{self, Object, write_on_one_line};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::{Losses, Reply, StreamEncoder};
 use crate::ir::{Delta, Dialect, Event, Finish, PartStart, Text, Usage, proof};
@@ -108,7 +108,7 @@ impl Encoder {
             }
             PartStart::ToolCall { id, name, custom } => Kind::Call {
                 id: id.clone().into_owned(),
-                name: caller_name(name, &self.reply).into_owned(),
+                name: self.reply.caller_name(name).into_owned(),
                 custom: *custom,
                 arguments: String::new(),
             },

@@ -2,14 +2,13 @@
 
 use super::decode::{CALLING, TOOL_CONFIG};
 use super::encode::Writer;
-use super::wire::try_array;
 use crate::base::Fault;
-use crate::base::json::{Array, Object, Raw};
+use crate::base::json::{Array, Object, try_array};
+use crate::dialect::{free_form, refuse};
 use crate::ir::{Dialect, Text, Tool, ToolChoice};
 
 /// The longest name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 64;
-const FREE_FORM: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 impl Writer<'_, '_> {
     /// Writes `tools` and `toolConfig`.
@@ -48,31 +47,15 @@ impl Writer<'_, '_> {
                     if let Some(schema) = parameters {
                         object.raw("parametersJsonSchema", schema.raw());
                     }
-                    for extension in extensions.iter().filter(|e| !e.value.is_null()) {
-                        match extension.dialect {
-                            Dialect::Gemini => object.raw(&extension.name, extension.value),
-                            _ => self.lose(format!("tools[].{}", extension.name)),
-                        }
-                    }
+                    self.notes.losses.write_own(Dialect::Gemini, "tools[].", extensions, object);
                 });
             }
             Tool::Custom { name, description, format } => {
-                if format.is_some_and(|format| format.member("type").and_then(Raw::inner) != Some("text")) {
-                    self.lose("tools[].format");
-                }
-                let caller = name.read();
-                let upstream = self.notes.tools.fit(&caller, TOOL_NAME_MAX);
-                self.notes.tools.mark_custom(&upstream, &caller);
+                let upstream = free_form::name(name, *format, TOOL_NAME_MAX, self.notes);
                 array.object(|object| {
                     object.string("name", &upstream);
-                    let out = object.key("description");
-                    out.push(b'"');
-                    if let Some(description) = description.as_ref().filter(|d| !d.is_empty()) {
-                        description.write_inner(out);
-                        out.extend_from_slice(b"\\n\\n");
-                    }
-                    out.extend_from_slice(b"Takes free-form text: put all of it, unquoted and unescaped, into `input`.\"");
-                    object.verbatim("parametersJsonSchema", FREE_FORM);
+                    free_form::put_description(description.as_ref(), object);
+                    object.verbatim("parametersJsonSchema", free_form::SCHEMA);
                 });
             }
             Tool::Opaque { .. } => {}
@@ -144,10 +127,7 @@ fn own(tool: &Tool<'_>, array: &mut Array<'_>) -> Result<(), Fault> {
             array.object(|tool| tool.raw(kind, *raw));
             Ok(())
         }
-        Tool::Opaque { kind, .. } => {
-            let text = format!("tools: the target has no tool of type `{kind}`; leave it out, or choose another model.");
-            Err(Fault::unsupported("tools", text))
-        }
+        Tool::Opaque { kind, .. } => Err(refuse::tool(kind)),
         Tool::Function { .. } | Tool::Custom { .. } => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::base::Fault;
-use crate::dialect::Losses;
+use crate::dialect::{Losses, refuse};
 use crate::ir::{Dialect, Extension, Message, Part, Role, Text};
 
 /// One turn: what consecutive messages of one speaker make together.
@@ -99,9 +99,7 @@ fn note_rest(message: &Message<'_>, losses: &mut Losses) -> Result<(), Fault> {
             continue;
         }
         if *dialect != Dialect::Gemini && name == "audio" {
-            let text =
-                "messages: a spoken answer of another provider (`audio`) cannot be replayed to this target; remove it or send its text.";
-            return Err(Fault::unsupported("messages[].audio", text));
+            return Err(refuse::spoken_answer());
         }
         losses.add(format!("messages[].{name}"));
     }

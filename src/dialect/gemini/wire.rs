@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::base::json::{self, Array, Object, Raw};
-use crate::base::{Fault, FaultKind};
+use crate::base::Fault;
+use crate::base::json::Raw;
 use crate::ir::{Dialect, Extension, Number, Text, proof};
 
 /// Where in a body something stands (`contents[2].parts[0].text`). Built on the stack, spelled only where a fault names it.
@@ -38,15 +38,7 @@ impl<'p> At<'p> {
 
     /// A malformed request: what was expected here, and what was found.
     pub(super) fn wrong(&self, expected: &str, found: Raw<'_>) -> Fault {
-        let found = match found.kind() {
-            b'"' => "a string",
-            b'{' => "an object",
-            b'[' => "an array",
-            b't' | b'f' => "a boolean",
-            b'n' => "null",
-            _ => "a number",
-        };
-        self.fault(format_args!("expected {expected}, found {found}"))
+        self.fault(format_args!("expected {expected}, found {}", found.kind_name()))
     }
 
     /// A malformed request: what is missing here.
@@ -183,54 +175,4 @@ fn is_base64(text: &str) -> bool {
 /// The arguments of a call, where its `args` are given.
 pub(super) fn arguments(args: Option<Raw<'_>>) -> Text<'_> {
     args.map_or(Text::Plain(Cow::Borrowed("{}")), |args| Text::plain(args.get()))
-}
-
-/// Writes the arguments of a call: always an object, whatever they are. A model's slip must not end the conversation.
-pub(super) fn put_args(arguments: &Text<'_>, custom: bool, object: &mut Object<'_>) {
-    if custom {
-        return object.object("args", |args| arguments.put("input", args));
-    }
-    let text = arguments.read();
-    match Raw::parse(text.as_bytes()) {
-        Ok(raw) if raw.is_object() => write_on_one_line(raw.get(), object.key("args")),
-        _ if matches!(text.trim(), "" | "null") => object.verbatim("args", "{}"),
-        _ => object.object("args", |args| args.string("_raw", &text)),
-    }
-}
-
-/// Appends JSON without line breaks (they can only be white space there): an event of a stream is one line.
-pub(super) fn write_on_one_line(json: &str, out: &mut Vec<u8>) {
-    let from = out.len();
-    out.extend_from_slice(json.as_bytes());
-    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
-        for byte in &mut out[from..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-    }
-}
-
-/// Parses a body that the upstream promised to be JSON.
-pub(super) fn upstream_json(body: &[u8]) -> Result<Raw<'_>, Fault> {
-    Raw::parse(body).map_err(|e| protocol("The provider's answer is not JSON, though its status says success.").cause(e))
-}
-
-/// The provider broke its dialect.
-pub(super) fn protocol(text: &'static str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, text)
-}
-
-/// An object whose filling may fail.
-pub(super) fn try_object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::object(out, |object| result = fill(object));
-    result
-}
-
-/// An array whose filling may fail.
-pub(super) fn try_array(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    json::array(out, |array| result = fill(array));
-    result
 }

@@ -1,11 +1,12 @@
-//! Reading what both dialects spell alike: where a value stands, what was expected there, marks and addresses.
+//! Reading what both dialects spell alike: where a value stands, what was expected there, marks, media and
+//! addresses.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::Fault;
 use crate::base::json::{Raw, unescape};
-use crate::ir::{CacheMark, CacheTtl, Number, Source, Text};
+use crate::ir::{CacheMark, CacheTtl, Dialect, Extension, Number, OutputFormat, Request, Source, Text, ToolChoice};
 
 /// Where in the body a value stands. A chain on the stack, so that a sound request pays nothing for it.
 #[derive(Clone, Copy)]
@@ -26,7 +27,7 @@ impl At<'_> {
 
     /// A fault that names this place, what belongs there and what was found.
     pub(in crate::dialect) fn expected(&self, what: &str, found: Option<Raw<'_>>) -> Fault {
-        let found = found.map_or("nothing", kind);
+        let found = found.map_or("nothing", Raw::kind_name);
         match self {
             At::Root => Fault::bad_request(format!("the body: expected {what}, found {found}")),
             _ => self.wrong(format_args!("expected {what}, found {found}")),
@@ -47,18 +48,6 @@ impl fmt::Display for At<'_> {
             At::Key(parent, name) => write!(f, "{parent}.{name}"),
             At::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
-    }
-}
-
-/// The kind of a value, for a message.
-fn kind(raw: Raw<'_>) -> &'static str {
-    match raw.kind() {
-        b'{' => "an object",
-        b'[' => "an array",
-        b'"' => "a string",
-        b't' | b'f' => "a boolean",
-        b'n' => "null",
-        _ => "a number",
     }
 }
 
@@ -146,5 +135,52 @@ pub(in crate::dialect) fn arguments(raw: Option<Raw<'_>>) -> Text<'_> {
     match raw {
         None => Text::EMPTY,
         Some(raw) => Text::of(raw).unwrap_or(Text::plain(raw.get())),
+    }
+}
+
+/// The form that a JSON schema gives the answer; `inner` holds the schema and what it is called.
+pub(in crate::dialect) fn json_schema<'a>(inner: Raw<'a>, at: &At<'_>) -> Result<OutputFormat<'a>, Fault> {
+    let schema = told(inner, "schema").ok_or_else(|| at.key("schema").expected("a JSON schema", None))?;
+    let strict = told(inner, "strict").map(|strict| boolean(strict, &at.key("strict"))).transpose()?;
+    let (name, description) = (told(inner, "name").and_then(Text::of), told(inner, "description").and_then(Text::of));
+    Ok(OutputFormat::JsonSchema { name, description, schema: schema.into(), strict })
+}
+
+/// The choice among the tools that a word stands for.
+pub(in crate::dialect) fn choice<'a>(word: &str, at: &At<'_>) -> Result<ToolChoice<'a>, Fault> {
+    match word {
+        "auto" => Ok(ToolChoice::Auto),
+        "none" => Ok(ToolChoice::None),
+        "required" => Ok(ToolChoice::Required),
+        _ => Err(at.wrong(format_args!("expected `auto`, `none`, `required` or an object that names a tool, found `{word}`"))),
+    }
+}
+
+/// A sound with its bytes in it: `input_audio`.
+pub(in crate::dialect) fn audio<'a>(audio: Option<Raw<'a>>, at: &At<'_>) -> Result<Source<'a>, Fault> {
+    let audio = audio.ok_or_else(|| at.expected("an object", None))?.fields();
+    let data = required_text(audio.told("data"), &at.key("data"))?;
+    let media_type = match audio.told("format").and_then(Raw::string).as_deref() {
+        None | Some("wav") => Text::Escaped("audio/wav"),
+        Some("mp3") => Text::Escaped("audio/mpeg"),
+        Some(other) => Text::plain(format!("audio/{other}")),
+    };
+    Ok(Source::Base64 { media_type, data })
+}
+
+/// The `file_data` of a file: hosts take an address here too, or the bare base64 of a PDF.
+pub(in crate::dialect) fn file_data<'a>(data: Raw<'a>, at: &At<'_>) -> Result<Source<'a>, Fault> {
+    Ok(match source(data.inner().ok_or_else(|| at.expected("a string", Some(data)))?) {
+        Source::Url(url) if !url.read().contains("://") => Source::Base64 { media_type: Text::Escaped("application/pdf"), data: url },
+        source => source,
+    })
+}
+
+/// Takes the newer name for the user as the user, where the older one is not told.
+pub(in crate::dialect) fn safety_identifier<'a>(told: Option<Raw<'a>>, dialect: Dialect, request: &mut Request<'a>) {
+    let Some(value) = told else { return };
+    match (request.user.is_none(), Text::of(value)) {
+        (true, Some(id)) => request.user = Some(id),
+        _ => request.extensions.push(Extension { dialect, name: "safety_identifier".into(), value }),
     }
 }

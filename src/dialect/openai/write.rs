@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::base::json::{Object, Raw, unescape};
 use crate::dialect::{Losses, Notes};
-use crate::ir::{CacheMark, CacheTtl, Effort, ModelTraits, Reasoning, ReasoningMode, Source, Text, Thinking, Tool};
+use crate::ir::{CacheMark, CacheTtl, Effort, ModelTraits, Reasoning, ReasoningMode, Request, Source, Text, Thinking};
 
 /// One literal of several texts.
 pub(in crate::dialect) fn join<'t>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'t Text<'t>>) {
@@ -42,6 +42,18 @@ pub(in crate::dialect) fn audio_format(media_type: &str) -> &str {
 /// Whether a cache mark has a step of OpenAI's own.
 pub(in crate::dialect) fn is_ours(cache: Option<CacheMark>) -> bool {
     matches!(cache, Some(CacheMark { ttl: Some(CacheTtl::Minutes30 | CacheTtl::Hours12) }))
+}
+
+/// Writes how freely the model is to choose its words.
+pub(in crate::dialect) fn put_sampling(request: &Request<'_>, traits: &ModelTraits, losses: &mut Losses, o: &mut Object<'_>) {
+    for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
+        match value {
+            Some(value) if traits.sampling => o.verbatim(name, &value.0),
+            // The default needs no saying.
+            Some(value) if value.value() != 1.0 => losses.add(name),
+            _ => {}
+        }
+    }
 }
 
 /// The schema of arguments, as it is but for one thing: OpenAI refuses an object schema without `properties`.
@@ -100,14 +112,6 @@ pub(in crate::dialect) fn put_service_tier(tier: Option<&Text<'_>>, losses: &mut
 
 /// Longest name of a tool.
 pub(in crate::dialect) const TOOL_NAME_BYTES_MAX: usize = 64;
-
-/// The name of a tool that a caller defined.
-pub(in crate::dialect) fn tool_name<'t>(tool: &'t Tool<'_>) -> Option<Cow<'t, str>> {
-    match tool {
-        Tool::Function { name, .. } | Tool::Custom { name, .. } => Some(name.read()),
-        Tool::Opaque { .. } => None,
-    }
-}
 
 /// Writes a tool's name so that the target takes it.
 pub(in crate::dialect) fn put_tool_name(name: &Text<'_>, notes: &mut Notes, o: &mut Object<'_>) {

@@ -1,16 +1,17 @@
 //! Whole answers: reading the provider's, writing the caller's, and a glance at one that passes.
 
-use super::wire::{arguments, finish_reason, finish_word, made_call_id, thinking_text, told, words};
+use super::wire::{finish_reason, finish_word, made_call_id, thinking_text};
 use super::{error, usage};
-use crate::base::json::{JsonError, Object, Raw, Reader, object};
-use crate::base::{Fault, FaultKind};
+use crate::base::Fault;
+use crate::base::json::{Object, Raw, Reader, object};
+use crate::dialect::openai::read::{arguments, told, words};
 use crate::dialect::openai::write::{custom_input, join};
-use crate::dialect::{Notes, Observed, Reply};
+use crate::dialect::{Notes, Observed, Reply, broken};
 use crate::ir::{Answer, Citations, Dialect, Extension, Finish, FinishReason, Part, Text};
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let root = parse(body)?;
+    let root = broken::object(body)?;
     if let Some(fault) = error::inside(root) {
         return Err(fault);
     }
@@ -35,9 +36,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
         }
     }
     answer.usage = answer.usage.or(groq);
-    let choice = choices.and_then(first_choice).ok_or_else(|| {
-        Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer has no `choices`: it is not a chat completion.")
-    })?;
+    let choice = choices.and_then(first_choice).ok_or_else(|| broken::answer("has no `choices`: it is not a chat completion"))?;
     read_choice(choice, &mut answer);
     Ok(answer)
 }
@@ -74,8 +73,8 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             _ => r.skip(),
         })
     });
-    read.map_err(not_json)?;
-    if failed && let Some(fault) = error::inside(parse(body)?) {
+    read.map_err(|error| broken::answer("is not a JSON object").cause(error))?;
+    if failed && let Some(fault) = error::inside(broken::object(body)?) {
         return Err(fault);
     }
     let finish = match (reason.as_deref().map(finish_reason), calls) {
@@ -83,19 +82,6 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
         (told, _) => told,
     };
     Ok(Observed { usage: told_usage.or(groq), finish })
-}
-
-fn not_json(error: Box<JsonError>) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not a JSON object.").cause(error)
-}
-
-fn parse(body: &[u8]) -> Result<Raw<'_>, Fault> {
-    let root = Raw::parse(body)
-        .map_err(|error| Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not JSON.").cause(error))?;
-    match root.is_object() {
-        true => Ok(root),
-        false => Err(Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not a JSON object.")),
-    }
 }
 
 /// The choice of index 0, which is the first where the host does not number them.

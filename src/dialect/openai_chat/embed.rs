@@ -2,8 +2,9 @@
 
 use http::HeaderMap;
 
+use crate::base::Fault;
 use crate::base::json::{Raw, object};
-use crate::base::{Fault, FaultKind};
+use crate::dialect::broken;
 use crate::dialect::embed::{note_losses, text_of};
 use crate::dialect::openai::error;
 use crate::dialect::openai::read::{At, told, whole, words};
@@ -67,7 +68,7 @@ impl EmbeddingsCodec for OpenAiEmbeddings {
     }
 
     fn decode_answer<'a>(&self, body: &'a [u8], _: &HeaderMap) -> Result<Embeddings<'a>, Fault> {
-        let root = Raw::parse(body).map_err(|error| unlike("is not JSON").cause(error))?;
+        let root = broken::json(body)?;
         if let Some(fault) = error::inside(root) {
             return Err(fault);
         }
@@ -82,7 +83,7 @@ impl EmbeddingsCodec for OpenAiEmbeddings {
                 _ => {}
             }
         }
-        answer.vectors = placed.ok_or_else(|| unlike("has no `data`: it is not a list of embeddings"))?;
+        answer.vectors = placed.ok_or_else(|| broken::answer("has no `data`: it is not a list of embeddings"))?;
         Ok(answer)
     }
 
@@ -193,19 +194,15 @@ fn data(list: Raw<'_>) -> Result<Vec<Vector<'_>>, Fault> {
             }
         }
         sorted &= index == place as u64;
-        placed.push((index, vector.ok_or_else(|| unlike("has an entry without an `embedding`"))?));
+        placed.push((index, vector.ok_or_else(|| broken::answer("has an entry without an `embedding`"))?));
     }
     if !sorted {
         placed.sort_by_key(|(index, _)| *index);
         if placed.iter().enumerate().any(|(place, (index, _))| *index != place as u64) {
-            return Err(unlike("numbers its embeddings other than from 0 without a gap"));
+            return Err(broken::answer("numbers its embeddings other than from 0 without a gap"));
         }
     }
     Ok(placed.into_iter().map(|(_, vector)| vector).collect())
-}
-
-fn unlike(what: &str) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, format!("The provider's answer {what}."))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Token counters on the wire.
 
 use crate::base::json::{Object, Raw};
+use crate::dialect::openai::usage::{read_input_details, read_output_details};
 use crate::ir::Usage;
 
 /// Reads a `usage` object; what it does not tell stays unknown. `None` where it is no object.
@@ -18,27 +19,8 @@ pub(super) fn decode(raw: Raw<'_>) -> Option<Usage> {
             "total_tokens" => total = value.u64(),
             // DeepSeek and Moonshot name what was cached beside the counters.
             "prompt_cache_hit_tokens" | "cached_tokens" => host_cached = value.u64(),
-            "prompt_tokens_details" => {
-                for (name, value) in value.members() {
-                    match &*name {
-                        "cached_tokens" => usage.cache_read_tokens = value.u64(),
-                        "cache_write_tokens" | "cache_creation_tokens" => {
-                            usage.cache_write_tokens = value.u64().or(usage.cache_write_tokens)
-                        }
-                        "audio_tokens" => usage.input_audio_tokens = value.u64(),
-                        _ => {}
-                    }
-                }
-            }
-            "completion_tokens_details" => {
-                for (name, value) in value.members() {
-                    match &*name {
-                        "reasoning_tokens" => usage.reasoning_tokens = value.u64(),
-                        "audio_tokens" => usage.output_audio_tokens = value.u64(),
-                        _ => {}
-                    }
-                }
-            }
+            "prompt_tokens_details" => read_input_details(value, &mut usage),
+            "completion_tokens_details" => read_output_details(value, &mut usage),
             _ => {}
         }
     }

@@ -1,11 +1,9 @@
-//! What requests, answers and streams of this dialect have in common: reading values, and the vendors' words for why an
-//! answer ended.
+//! What requests, answers and streams of this dialect have in common: made ids, thinking in blocks, and the vendors' words
+//! for why an answer ended.
 
 use crate::base::json::Raw;
-use crate::dialect::openai::read;
+use crate::dialect::openai::read::{told, words};
 use crate::ir::{FinishReason, Text};
-
-pub(super) use read::{At, arguments, boolean, cache_mark, number, required_text, source, text, told, whole, words};
 
 /// Why an answer ended, from the word that OpenAI or a host beside it uses.
 pub(super) fn finish_reason(word: &str) -> FinishReason {

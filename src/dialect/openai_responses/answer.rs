@@ -2,17 +2,17 @@
 
 use super::reply::{self, Head, Made, Status};
 use super::wire::{called, finish, reasoning_part, status_words, usage};
-use crate::base::json::{JsonError, Raw, Reader, object};
+use crate::base::json::{Raw, Reader, object};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::openai::error;
 use crate::dialect::openai::read::{arguments, told, words};
 use crate::dialect::openai::write::custom_input;
-use crate::dialect::{Notes, Observed, Reply};
+use crate::dialect::{Notes, Observed, Reply, broken};
 use crate::ir::{Answer, Citations, Dialect, Extension, FinishReason, Part, Text, proof};
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
-    let root = parse(body)?;
+    let root = broken::object(body)?;
     if let Some(fault) = error::inside(root) {
         return Err(fault);
     }
@@ -45,8 +45,7 @@ pub(super) fn read(root: Raw<'_>) -> Result<Answer<'_>, Fault> {
         return Err(Fault::upstream(FaultKind::UpstreamFailed, "The provider gave up the answer and did not say why."));
     }
     let Some(output) = output.filter(|output| output.is_array()) else {
-        let text = "The provider's answer has no `output`: it is not a response.";
-        return Err(Fault::upstream(FaultKind::UpstreamProtocol, text));
+        return Err(broken::answer("has no `output`: it is not a response"));
     };
     for item in output.elements() {
         read_item(item, &mut answer);
@@ -63,15 +62,6 @@ pub(super) fn seconds(raw: Raw<'_>) -> Option<u64> {
 
 fn is_empty(value: Raw<'_>) -> bool {
     value.elements().next().is_none() && value.members().next().is_none() && words(Some(value)).is_none()
-}
-
-fn parse(body: &[u8]) -> Result<Raw<'_>, Fault> {
-    let root = Raw::parse(body)
-        .map_err(|error| Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not JSON.").cause(error))?;
-    match root.is_object() {
-        true => Ok(root),
-        false => Err(Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not a JSON object.")),
-    }
 }
 
 fn read_item<'a>(item: Raw<'a>, answer: &mut Answer<'a>) {
@@ -151,17 +141,13 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             _ => r.skip(),
         })
     });
-    read.map_err(not_json)?;
-    if failed && let Some(fault) = error::inside(parse(body)?) {
+    read.map_err(|error| broken::answer("is not a JSON object").cause(error))?;
+    if failed && let Some(fault) = error::inside(broken::object(body)?) {
         return Err(fault);
     }
     // An answer to another question (a count of tokens) has no status and no output.
     let ended = if whole || status.is_some() { finish(status, reason, calls) } else { None };
     Ok(Observed { usage: counted, finish: ended.map(|finish| finish.reason) })
-}
-
-fn not_json(error: Box<JsonError>) -> Fault {
-    Fault::upstream(FaultKind::UpstreamProtocol, "The provider's answer is not a JSON object.").cause(error)
 }
 
 /// Writes an answer as OpenAI's SDKs want it.

@@ -3,6 +3,7 @@
 
 use crate::base::json::{Object, Raw};
 use crate::dialect::openai::read::{told, words};
+use crate::dialect::openai::usage::{read_input_details, read_output_details};
 use crate::ir::{Dialect, Finish, FinishReason, Part, Text, Usage, proof};
 
 /// Stands between a namespace and the name of a tool in it. No vendor's charset has it, so that every target gets a name
@@ -77,25 +78,8 @@ pub(super) fn usage(raw: Raw<'_>) -> Option<Usage> {
         match &*name {
             "input_tokens" => usage.input_tokens = value.u64(),
             "output_tokens" => usage.output_tokens = value.u64(),
-            "input_tokens_details" => {
-                for (name, value) in value.members() {
-                    match &*name {
-                        "cached_tokens" => usage.cache_read_tokens = value.u64(),
-                        "cache_write_tokens" => usage.cache_write_tokens = value.u64(),
-                        "audio_tokens" => usage.input_audio_tokens = value.u64(),
-                        _ => {}
-                    }
-                }
-            }
-            "output_tokens_details" => {
-                for (name, value) in value.members() {
-                    match &*name {
-                        "reasoning_tokens" => usage.reasoning_tokens = value.u64(),
-                        "audio_tokens" => usage.output_audio_tokens = value.u64(),
-                        _ => {}
-                    }
-                }
-            }
+            "input_tokens_details" => read_input_details(value, &mut usage),
+            "output_tokens_details" => read_output_details(value, &mut usage),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http_body::Body;
 
 use super::super::held::Hold;
-use super::super::ingress::{check_content, kind_name, next_chunk, no_room, read_body};
+use super::super::ingress::{check_content, next_chunk, no_room, read_body};
 use super::multipart::{Form, Search};
 use crate::base::Fault;
 use crate::base::json::{self, Envelope, Patch, Raw};
@@ -79,7 +79,7 @@ where
         let Some(span) = envelope.span(&payload.begun, "model") else { return Ok(payload) };
         let Some(value) = Raw::parse(&payload.begun[span.clone()]).ok().filter(|value| !value.is_null()) else { return Ok(payload) };
         let Some(name) = value.string() else {
-            return Err(Fault::bad_request(format!("`model` must be a string, found {}.", kind_name(value))).at("model"));
+            return Err(Fault::bad_request(format!("`model` must be a string, found {}.", value.kind_name())).at("model"));
         };
         payload.model = Some((name.into_owned(), span));
         Ok(payload)

@@ -156,7 +156,7 @@ fn reads_every_error() {
         (404, own("not_found_error", "model: claude-z"), FaultKind::ModelNotFound, "claude-z"),
         (404, String::new(), FaultKind::NotFound, "no reason"),
         (408, String::new(), FaultKind::Timeout, ""),
-        (409, "{}".to_owned(), FaultKind::UpstreamFailed, "{}"),
+        (409, "{}".to_owned(), FaultKind::UpstreamFailed, "gave no reason"),
         (413, own("request_too_large", "big"), FaultKind::TooLarge, "big"),
         (422, r#"{"detail":"odd"}"#.to_owned(), FaultKind::BadRequest, "odd"),
         (429, own("rate_limit_error", "slow"), FaultKind::RateLimited, "slow"),

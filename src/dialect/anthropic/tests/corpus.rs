@@ -1,14 +1,11 @@
 //! Recorded exchanges: whatever providers and clients really send can be read.
 
-use std::path::PathBuf;
-
-use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 
 use super::super::Anthropic;
 use super::reply;
-use crate::base::sse::Framer;
+use crate::dialect::tests::{recordings, same};
 use crate::dialect::{Codec, Notes};
 use crate::ir::{Answer, Event, Fold, ModelTraits};
 
@@ -19,33 +16,12 @@ const REFUSED: [(&str, &str); 3] = [
     ("anthropic-msg-n-9ea49e4ecf", "its messages are strings; the API answered 400"),
 ];
 
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test finds the recordings by the environment, and says when there are none"
-)]
-fn corpus() -> Vec<(String, Value)> {
-    let root = std::env::var("OUTRIDER_CORPUS")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/traffic"), PathBuf::from);
-    let Ok(index) = std::fs::read_to_string(root.join("given/INDEX.tsv")) else {
-        eprintln!("SKIPPED: no recorded traffic at {}", root.display());
-        return Vec::new();
-    };
-    let rows = index.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
-    let wanted = rows.filter(|row| matches!(row.get(2), Some(&"messages" | &"vertex.rawPredict")));
-    let given = wanted.map(|row| root.join(format!("given/{}.json", row[0])));
-    let errors = std::fs::read_dir(root.join("extras/errors")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let paths = given.chain(errors.filter(|path| path.to_string_lossy().contains("syn-anthropic")));
-    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    paths.map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(&path))).collect()
-}
-
 #[test]
 #[expect(clippy::print_stderr, reason = "a test over recordings says how many it checked")]
 fn recorded_exchanges_are_read() {
     let (mut requests, mut answers, mut streams, mut errors) = (0, 0, 0, 0);
     let mut wrong = Vec::new();
-    for (id, exchange) in corpus() {
+    for (id, exchange) in recordings(&["messages", "vertex.rawPredict"], &["syn-anthropic"]) {
         let is_object = exchange["request"]["body"]["messages"].is_array();
         if is_object && !REFUSED.iter().any(|(refused, _)| *refused == id) {
             requests += 1;
@@ -103,25 +79,17 @@ fn same_meaning(a: &Answer<'_>, b: &Answer<'_>) -> Result<(), String> {
     same(&a.finish, &b.finish)
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> Result<(), String> {
-    if a == b { Ok(()) } else { Err(format!("{a:?} is not {b:?}")) }
-}
-
 fn check_stream(text: &str) -> Result<(), String> {
     let mut decoder = Anthropic.stream_decoder();
     let (mut fold, mut result) = (Fold::default(), Ok(()));
     let (mut encoder, mut out) = (Anthropic.stream_encoder(reply()), Vec::new());
-    let mut framer = Framer::new(16 << 20);
-    let wire = Bytes::from(format!("{}\n\n", text.trim_end()));
-    framer
-        .push(wire, |frame| {
-            let told = decoder.decode(&frame, &mut |event: Event<'_>| {
-                fold.add(&event);
-                encoder.encode(&event, &mut out);
-            });
-            result = std::mem::replace(&mut result, Ok(())).and(told);
-        })
-        .map_err(|_| "a frame that is too large".to_owned())?;
+    for frame in super::streams::frames(format!("{}\n\n", text.trim_end()).as_bytes()) {
+        let told = decoder.decode(&frame, &mut |event: Event<'_>| {
+            fold.add(&event);
+            encoder.encode(&event, &mut out);
+        });
+        result = result.and(told);
+    }
     result.map_err(|fault| fault.to_string())?;
     if !fold.ended() && fold.fault().is_none() {
         return Err("the stream has no end".to_owned());

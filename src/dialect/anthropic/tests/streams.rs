@@ -1,22 +1,17 @@
 //! Streams, both ways.
 
-use bytes::Bytes;
-use proptest::prelude::*;
 use serde_json::Value;
 
 use super::super::Anthropic;
 use super::reply;
-use crate::base::sse::{Frame, Framer};
+use crate::base::framing::Framing;
+use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
-use crate::dialect::Codec;
-use crate::ir::{Answer, Delta, Dialect, Event, Finish, FinishReason, Fold, Part, PartStart, Text, Usage, unfold};
+use crate::dialect::{Codec, tests};
+use crate::ir::{Answer, Delta, Event, Finish, FinishReason, Fold, Part, PartStart, Text, Usage};
 
-fn frames(wire: &[u8]) -> Vec<Frame> {
-    let mut all = Vec::new();
-    let mut framer = Framer::new(64 << 20);
-    framer.push(Bytes::copy_from_slice(wire), |frame| all.push(frame)).unwrap();
-    assert!(framer.rest().is_none_or(|rest| rest.trim_ascii().is_empty()), "an unfinished frame");
-    all
+pub(super) fn frames(wire: &[u8]) -> Vec<Frame> {
+    tests::frames(Framing::Sse, wire)
 }
 
 pub(super) fn fold_wire(wire: &[u8]) -> Answer<'static> {
@@ -152,13 +147,13 @@ fn brief(event: &Event<'_>) -> String {
     }
 }
 
-fn encode(events: &[Event<'_>]) -> String {
+pub(super) fn encode(events: &[Event<'_>]) -> String {
     let (mut encoder, mut out) = (Anthropic.stream_encoder(reply()), Vec::new());
     events.iter().for_each(|event| encoder.encode(event, &mut out));
     String::from_utf8(out).unwrap()
 }
 
-const STREAM: &str = r#"event: message_start
+pub(super) const STREAM: &str = r#"event: message_start
 data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude-x","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":10,"cache_read_input_tokens":5,"cache_creation_input_tokens":0,"output_tokens":1}}}
 
 event: content_block_start
@@ -337,7 +332,7 @@ fn end(index: usize) -> Event<'static> {
     Event::PartEnd { index }
 }
 
-fn finish(reason: FinishReason) -> Event<'static> {
+pub(super) fn finish(reason: FinishReason) -> Event<'static> {
     Event::Finish(Finish::new(reason, Text::plain("stop")))
 }
 
@@ -356,7 +351,7 @@ fn writes_a_stream() {
         Event::Usage(Usage { input_tokens: Some(9), cache_read_tokens: Some(4), output_tokens: Some(2), ..Usage::default() }),
         Event::End,
     ];
-    let id = super::super::wire::call_id("call.1");
+    let id = crate::dialect::call_id::fit("call.1", b"_-", usize::MAX);
     let wanted = r#"event: message_start
 data: {"type":"message_start","message":{"id":"chatcmpl-1","type":"message","role":"assistant","model":"gpt","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}}}
 
@@ -469,138 +464,5 @@ fn an_upstream_that_never_ends_its_parts_is_cut() {
         let wire = encode(&events);
         check_grammar(wire.as_bytes()).unwrap();
         assert!(wire.contains("event: error\n"));
-    }
-}
-
-/// Answers of which both forms say the same: the texts are not empty, and arguments are an object.
-fn arbitrary_answer() -> impl Strategy<Value = Answer<'static>> {
-    let words = "[a-zé\\n\"\\\\ ]{1,8}";
-    let part = prop_oneof![
-        words.prop_map(|text| Part::text(Text::plain(text))),
-        (words, prop::option::of(words))
-            .prop_map(|(text, signature)| Part::Reasoning { text: Text::plain(text), signature: signature.map(Text::plain) }),
-        words.prop_map(|data| Part::RedactedReasoning(Text::plain(data))),
-        ("[a-z0-9_-]{1,6}", "[a-z]{1,4}", words).prop_map(|(id, name, value)| Part::ToolCall {
-            id: Text::plain(id),
-            name: Text::plain(name),
-            arguments: Text::plain(serde_json::json!({ "v": value }).to_string()),
-            custom: false,
-            cache: None,
-        }),
-    ];
-    let reason = prop::sample::select(vec!["end_turn", "max_tokens", "refusal", "pause_turn"]);
-    (prop::collection::vec(part, 0..5), reason, 0u64..99, 0u64..99).prop_map(|(parts, word, read, output)| {
-        let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
-        let word = if called && word == "end_turn" { "tool_use" } else { word };
-        let usage = Usage {
-            input_tokens: Some(100 + read),
-            cache_read_tokens: Some(read),
-            cache_write_tokens: Some(0),
-            output_tokens: Some(output),
-            ..Usage::default()
-        };
-        Answer {
-            id: Some(Text::plain("msg_1")),
-            model: Some(Text::plain("m")),
-            parts,
-            finish: Some(Finish::new(super::super::wire::finish_reason(word, called), Text::plain(word))),
-            usage: Some(usage),
-            ..Answer::default()
-        }
-    })
-}
-
-fn arbitrary_event() -> impl Strategy<Value = Event<'static>> {
-    let words = || "[a-z\\n\"]{0,3}".prop_map(Text::plain);
-    let index = 0usize..4;
-    let opaque = |raw: &'static str| move |own: bool| (if own { Dialect::Anthropic } else { Dialect::OpenAiChat }, raw);
-    let part = prop_oneof![
-        Just(PartStart::Text),
-        Just(PartStart::Refusal),
-        Just(PartStart::Reasoning),
-        words().prop_map(PartStart::RedactedReasoning),
-        (words(), words(), any::<bool>()).prop_map(|(id, name, custom)| PartStart::ToolCall { id, name, custom }),
-        any::<bool>().prop_map(opaque("{\"type\":\n\"new\"}")).prop_map(|(dialect, raw)| PartStart::Opaque {
-            dialect,
-            kind: "new".into(),
-            raw: raw.into()
-        }),
-    ];
-    let delta = prop_oneof![
-        words().prop_map(Delta::Text),
-        words().prop_map(Delta::Reasoning),
-        words().prop_map(Delta::Signature),
-        words().prop_map(Delta::Arguments),
-        any::<bool>().prop_map(opaque("{\"type\":\r\n\"citations_delta\"}")).prop_map(|(dialect, raw)| Delta::Opaque {
-            dialect,
-            kind: "x".into(),
-            raw: raw.into()
-        }),
-    ];
-    prop_oneof![
-        1 => Just(Event::Start { id: None, model: None, created: None }),
-        6 => (index.clone(), part).prop_map(|(index, part)| Event::PartStart { index, part }),
-        12 => (index.clone(), delta).prop_map(|(index, delta)| Event::PartDelta { index, delta }),
-        5 => index.prop_map(|index| Event::PartEnd { index }),
-        1 => (0u64..9).prop_map(|n| Event::Usage(Usage { output_tokens: Some(n), ..Usage::default() })),
-        1 => Just(finish(FinishReason::Stop)),
-        1 => Just(Event::Ping),
-    ]
-}
-
-proptest! {
-    /// Law: a whole answer told as a stream and read again is the same answer.
-    #[test]
-    fn a_stream_says_what_the_answer_says(answer in arbitrary_answer()) {
-        let mut events = Vec::new();
-        unfold(&answer, |event| events.push(event));
-        let wire = encode(&events);
-        check_grammar(wire.as_bytes()).map_err(TestCaseError::fail)?;
-        let again = fold_wire(wire.as_bytes());
-        prop_assert_eq!(words(&again), words(&answer));
-        prop_assert_eq!((&again.id, &again.finish, again.usage), (&answer.id, &answer.finish, answer.usage));
-
-        let (mut notes, mut whole) = (crate::dialect::Notes::default(), Vec::new());
-        Anthropic.encode_answer(&answer, &reply(), &mut notes, &mut whole);
-        let whole = Anthropic.decode_answer(&whole).unwrap();
-        prop_assert_eq!(words(&again), words(&whole));
-        prop_assert_eq!((&again.id, &again.model, &again.finish, again.usage), (&whole.id, &whole.model, &whole.finish, whole.usage));
-    }
-
-    /// Law: whatever comes in, the wire keeps the grammar, and no word of a text is lost.
-    #[test]
-    fn any_events_make_a_stream_of_the_grammar(events in prop::collection::vec(arbitrary_event(), 0..40), broken in any::<bool>()) {
-        let last = if broken { Event::Fault(Fault::upstream(FaultKind::Truncated, "cut")) } else { Event::End };
-        let events = [events, vec![last]].concat();
-        let wire = encode(&events);
-        check_grammar(wire.as_bytes()).map_err(|e| TestCaseError::fail(format!("{e}\n{wire}")))?;
-        let whole = wire.ends_with("data: {\"type\":\"message_stop\"}\n\n");
-        prop_assert_eq!(whole, !broken);
-        let mut fold = Fold::default();
-        events.iter().for_each(|event| fold.add(event));
-        let spoken = |answer: Answer<'_>| -> usize {
-            let length = |part: &Part<'_>| match part {
-                Part::Text { text, .. } | Part::Refusal(text) => text.read().len(),
-                _ => 0,
-            };
-            answer.parts.iter().map(length).sum()
-        };
-        let mut begun: Vec<usize> = events.iter().filter_map(|e| if let Event::PartStart { index, .. } = e { Some(*index) } else { None }).collect();
-        begun.sort_unstable();
-        let unique = begun.windows(2).all(|pair| pair[0] != pair[1]);
-        prop_assert!(broken || !unique || spoken(fold_wire(wire.as_bytes())) >= spoken(fold.into_answer()));
-    }
-
-    /// Law: mutated frames are read or refused, never more.
-    #[test]
-    fn a_broken_stream_is_a_fault_at_worst(from in 0..STREAM.len(), length in 0usize..30, piece in "[\\[\\]{}:,\"0-9a-z\\\\\\n]{0,4}") {
-        let to = (from + length).min(STREAM.len());
-        let wire = [&STREAM[..from], &piece, &STREAM[to..], "\n\n"].concat();
-        let (mut decoder, mut encoder, mut out) = (Anthropic.stream_decoder(), Anthropic.stream_encoder(reply()), Vec::new());
-        for frame in frames(wire.as_bytes()) {
-            decoder.decode(&frame, &mut |event| encoder.encode(&event, &mut out)).ok();
-        }
-        encoder.encode(&Event::End, &mut out);
-        check_grammar(&out).map_err(TestCaseError::fail)?;
     }
 }

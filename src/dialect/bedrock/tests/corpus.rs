@@ -1,7 +1,5 @@
 //! Recorded exchanges: whatever the provider and its clients really send can be read.
 
-use std::path::PathBuf;
-
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
@@ -10,6 +8,7 @@ use super::{CLAUDE, reply, streams, words};
 use crate::base::FaultKind;
 use crate::base::framing::Framing;
 use crate::dialect::anthropic::wire::unbase64;
+use crate::dialect::tests::{recordings, same};
 use crate::dialect::{Codec, Notes, codec};
 use crate::ir::{Answer, Dialect, Event, Fold, ModelTraits};
 
@@ -19,33 +18,12 @@ const REFUSED: [(&str, &str); 2] = [
     ("bedrock-conv-s-610a579adb", "its recorder kept the bytes as an array of numbers"),
 ];
 
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test finds the recordings by the environment, and says when there are none"
-)]
-fn corpus() -> Vec<(String, Value)> {
-    let root = std::env::var("OUTRIDER_CORPUS")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/traffic"), PathBuf::from);
-    let Ok(index) = std::fs::read_to_string(root.join("given/INDEX.tsv")) else {
-        eprintln!("SKIPPED: no recorded traffic at {}", root.display());
-        return Vec::new();
-    };
-    let rows = index.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
-    let wanted = rows.filter(|row| row.get(2) == Some(&"converse"));
-    let given = wanted.map(|row| root.join(format!("given/{}.json", row[0])));
-    let errors = std::fs::read_dir(root.join("extras/errors")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let paths = given.chain(errors.filter(|path| path.to_string_lossy().contains("syn-bedrock")));
-    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    paths.map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(&path))).collect()
-}
-
 #[test]
 #[expect(clippy::print_stderr, reason = "a test over recordings says how many it checked")]
 fn recorded_exchanges_are_read() {
     let (mut requests, mut answers, mut whole, mut errors) = (0, 0, 0, 0);
     let mut wrong = Vec::new();
-    for (id, exchange) in corpus() {
+    for (id, exchange) in recordings(&["converse"], &["syn-bedrock"]) {
         if exchange["request"]["body"].is_object() && !REFUSED.iter().any(|(refused, _)| *refused == id) {
             requests += 1;
             let body = serde_json::to_vec(&exchange["request"]["body"]).unwrap();
@@ -140,8 +118,4 @@ fn check_error(status: u16, headers: &Value, body: &[u8]) -> Result<(), String> 
     Bedrock.encode_stream_error(&fault, reply().id, Framing::EventStream, false, &mut wire);
     same(&streams::frames(&wire).len(), &1)?;
     (!fault.client_text.is_empty() && !fault.client_text.contains("gave no reason")).then_some(()).ok_or(format!("{fault}"))
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> Result<(), String> {
-    if a == b { Ok(()) } else { Err(format!("{a:?} is not {b:?}")) }
 }

@@ -1,23 +1,19 @@
 //! Streams, both ways.
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::Bedrock;
 use super::{reply, words};
-use crate::base::eventstream::{self, Framer};
+use crate::base::eventstream;
+use crate::base::framing::Framing;
 use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
-use crate::dialect::{Codec, Losses};
+use crate::dialect::{Codec, Losses, tests};
 use crate::ir::{Answer, Delta, Dialect, Event, Finish, FinishReason, Fold, Part, PartStart, Text, Usage, proof, unfold};
 
 pub(super) fn frames(wire: &[u8]) -> Vec<Frame> {
-    let mut all = Vec::new();
-    let mut framer = Framer::new(64 << 20);
-    framer.push(Bytes::copy_from_slice(wire), |frame| all.push(frame)).unwrap();
-    assert_eq!(framer.rest(), None, "an unfinished message");
-    all
+    tests::frames(Framing::EventStream, wire)
 }
 
 pub(super) fn fold_wire(wire: &[u8]) -> Fold {

@@ -1,43 +1,21 @@
 //! Recorded exchanges: whatever providers and clients really send can be read, and says the same when it is written again.
 
-use std::path::PathBuf;
-
 use http::StatusCode;
 use serde_json::Value;
 
 use super::super::Gemini;
 use super::{decoded, facts, json, reply, streamed};
 use crate::base::framing::Framing;
+use crate::dialect::tests::{recordings, same};
 use crate::dialect::{Codec, Notes};
 use crate::ir::{Answer, Event, ModelTraits, OutputFormat, Part, Request, Tool, unfold};
-
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test finds the recordings by the environment, and says when there are none"
-)]
-fn corpus() -> Vec<(String, Value)> {
-    let root = std::env::var("OUTRIDER_CORPUS")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/traffic"), PathBuf::from);
-    let Ok(index) = std::fs::read_to_string(root.join("given/INDEX.tsv")) else {
-        eprintln!("SKIPPED: no recorded traffic at {}", root.display());
-        return Vec::new();
-    };
-    let rows = index.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
-    let wanted = rows.filter(|row| matches!(row.get(2), Some(&"generateContent" | &"countTokens")));
-    let given = wanted.map(|row| root.join(format!("given/{}.json", row[0])));
-    let errors = std::fs::read_dir(root.join("extras/errors")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let paths = given.chain(errors.filter(|path| ["syn-google", "syn-vertex"].iter().any(|p| path.to_string_lossy().contains(p))));
-    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    paths.map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(&path))).collect()
-}
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a test over recordings says how many it checked")]
 fn recorded_exchanges_are_read() {
     let (mut requests, mut answers, mut streams, mut counts, mut errors) = (0, 0, 0, 0, 0);
     let mut wrong = Vec::new();
-    for (id, exchange) in corpus() {
+    for (id, exchange) in recordings(&["generateContent", "countTokens"], &["syn-google", "syn-vertex"]) {
         if exchange["request"]["body"].is_object() {
             requests += 1;
             wrong.extend(check_request(&exchange["request"]["body"]).err().map(|e| format!("{id}: request: {e}")));
@@ -75,10 +53,6 @@ fn recorded_exchanges_are_read() {
     }
     eprintln!("recorded exchanges read: {requests} requests, {answers} answers, {streams} streams, {counts} counts, {errors} errors");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> Result<(), String> {
-    if a == b { Ok(()) } else { Err(format!("{a:#?}\nis not\n{b:#?}")) }
 }
 
 fn check_request(body: &Value) -> Result<(), String> {

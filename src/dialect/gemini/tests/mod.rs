@@ -2,62 +2,28 @@
 
 mod answers;
 mod corpus;
+mod decode;
+mod encode;
 mod errors;
 mod laws;
-mod requests;
 mod streams;
 
-use bytes::Bytes;
 use serde_json::Value;
 
 use super::Gemini;
-use crate::base::framing::{Framer, Framing};
-use crate::base::rng::RootRng;
-use crate::dialect::{Codec, Notes, Reply, StreamEncoder, ToolNames};
+use crate::base::framing::Framing;
+use crate::dialect::tests::{self, folded, json, losses, reply};
+use crate::dialect::{Codec, Notes, StreamEncoder};
 use crate::ir::{Answer, Event, Fold, ModelTraits, Part, Request};
-
-fn reply(framing: Framing) -> Reply {
-    Reply {
-        id: RootRng::seeded(1).fork().exchange_id(),
-        model: "asked-model".to_owned(),
-        created: 1_700_000_000,
-        stream_usage: true,
-        input_tokens_estimate: 7,
-        tools: ToolNames::default(),
-        framing,
-    }
-}
-
-fn json(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
-}
-
-fn losses(notes: &Notes) -> Vec<&str> {
-    notes.losses.names().iter().map(|name| name.as_ref()).collect()
-}
 
 /// The request as Gemini gets it, and what was lost.
 fn encoded(request: &Request<'_>, traits: &ModelTraits) -> (Value, Notes) {
-    let (mut notes, mut out) = (Notes::default(), Vec::new());
-    Gemini.encode_request(request, "gemini", traits, &mut notes, &mut out).unwrap();
-    (json(&out), notes)
+    tests::written(&Gemini, request, "gemini", traits).unwrap()
 }
 
-/// The events of a wire text, owned by their debug form, and the answer they make.
+/// The events of a wire text in their debug form, and the answer they make.
 fn decoded(wire: &[u8], framing: Framing) -> (Vec<String>, Fold) {
-    let mut decoder = Gemini.stream_decoder();
-    let (mut events, mut fold) = (Vec::new(), Fold::default());
-    let mut framer = Framer::new(framing, 16 << 20);
-    framer
-        .push(Bytes::copy_from_slice(wire), |frame| {
-            let told = decoder.decode(&frame, &mut |event: Event<'_>| {
-                events.push(format!("{event:?}"));
-                fold.add(&event);
-            });
-            told.unwrap();
-        })
-        .unwrap();
-    assert_eq!(framer.rest(), None, "{}", String::from_utf8_lossy(wire));
+    let (fold, events) = folded(&Gemini, framing, wire, |event| format!("{event:?}")).unwrap();
     (events, fold)
 }
 

@@ -2,7 +2,6 @@
 
 use super::encode::{extensions, put_call_id};
 use super::message::OPAQUE_CALL;
-use crate::base::Fault;
 use crate::base::json::{Array, Object};
 use crate::dialect::Notes;
 use crate::dialect::openai::write::{audio_format, is_ours, join, put_address, put_cache_mark, put_tool_name};
@@ -10,38 +9,6 @@ use crate::ir::{CacheMark, Dialect, Media, MediaKind, Message, ModelTraits, Part
 
 /// What stands in a tool message for a medium, which follows in a user message: this role takes words only.
 const MEDIUM_FOLLOWS: &str = "[the tool returned a file: it is in the next user message]";
-
-/// Refuses what would change the conversation if it were left out.
-pub(super) fn check_messages(messages: &[Message<'_>]) -> Result<(), Fault> {
-    messages.iter().flat_map(|message| &message.parts).try_for_each(check_part)
-}
-
-fn check_part(part: &Part<'_>) -> Result<(), Fault> {
-    match part {
-        Part::ToolResult { parts, .. } => parts.iter().try_for_each(check_part),
-        Part::Media(media) => check_media(media),
-        _ => Ok(()),
-    }
-}
-
-fn check_media(media: &Media<'_>) -> Result<(), Fault> {
-    let refuse = |what: &str, instead: &str| {
-        let text = format!("messages[].content[]: the target speaks OpenAI Chat Completions, which cannot take {what}; {instead}");
-        Err(Fault::unsupported("messages[].content[]", text))
-    };
-    match (media.kind, &media.source) {
-        (MediaKind::Video, _) => refuse("a film", "send pictures of it"),
-        (_, Source::FileId { dialect, .. }) if !matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses) => {
-            refuse("a file uploaded to another provider", "send the file's bytes in base64")
-        }
-        (_, Source::Opaque { dialect, .. }) if *dialect != Dialect::OpenAiChat => {
-            refuse("a source of another dialect's own kind", "send the bytes in base64, or the text")
-        }
-        (MediaKind::Document, Source::Url(_)) => refuse("a document by its address", "send its bytes in base64"),
-        (MediaKind::Audio, Source::Url(_)) => refuse("a sound by its address", "send its bytes in base64"),
-        _ => Ok(()),
-    }
-}
 
 /// Writes all messages.
 pub(super) fn messages(messages: &[Message<'_>], traits: &ModelTraits, notes: &mut Notes, a: &mut Array<'_>) {
@@ -337,10 +304,6 @@ impl Writer<'_> {
                 (_, Source::FileId { id, .. }) => {
                     o.string("type", "file");
                     o.object("file", |o| id.put("file_id", o));
-                }
-                (_, Source::Opaque { raw, .. }) => {
-                    o.string("type", "file");
-                    o.raw("file", *raw);
                 }
                 (_, Source::Plain(text)) => {
                     o.string("type", "text");

@@ -1,9 +1,11 @@
 //! Reading a request: the members beside the conversation.
 
-use super::super::wire::{At, boolean, cache_mark, number, required_text, text, told, whole};
 use super::message;
 use crate::base::Fault;
 use crate::base::json::{Cursor, Fields, Raw};
+use crate::dialect::openai::read::{
+    At, boolean, cache_mark, choice, json_schema, number, required_text, safety_identifier, text, told, whole,
+};
 use crate::ir::{Dialect, Effort, Extension, OutputFormat, Reasoning, ReasoningMode, Request, Text, Tool, ToolChoice};
 
 /// Reads a chat request.
@@ -122,12 +124,7 @@ impl<'a> Reader<'a> {
         }
         request.output_tokens_max = request.output_tokens_max.or(self.max_tokens);
         request.tool_choice = request.tool_choice.or(self.function_call);
-        if let Some(value) = self.safety_identifier {
-            match (request.user.is_none(), Text::of(value)) {
-                (true, Some(id)) => request.user = Some(id),
-                _ => request.extensions.push(Extension { dialect: Dialect::OpenAiChat, name: "safety_identifier".into(), value }),
-            }
-        }
+        safety_identifier(self.safety_identifier, Dialect::OpenAiChat, &mut request);
         Ok(request)
     }
 }
@@ -210,12 +207,8 @@ fn function<'a>(function: Raw<'a>, tool: Option<Fields<'a>>, at: &At<'_>) -> Res
 /// `tool_choice`, or the older `function_call`, which differs only in what it may be. `None`: a kind of a host's own.
 fn tool_choice<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<ToolChoice<'a>>, Fault> {
     if let Some(word) = raw.string() {
-        return match &*word {
-            "auto" => Ok(Some(ToolChoice::Auto)),
-            "none" => Ok(Some(ToolChoice::None)),
-            "required" | "any" => Ok(Some(ToolChoice::Required)),
-            _ => Err(at.wrong(format_args!("expected `auto`, `none`, `required` or an object that names a tool, found `{word}`"))),
-        };
+        // Mistral's word.
+        return if word == "any" { Ok(Some(ToolChoice::Required)) } else { choice(&word, at).map(Some) };
     }
     if !raw.is_object() {
         return Err(at.expected("a string or an object", Some(raw)));
@@ -272,19 +265,7 @@ fn output<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
             Some(schema) => OutputFormat::JsonSchema { name: None, description: None, schema: schema.into(), strict: None },
             None => OutputFormat::JsonObject,
         }),
-        "json_schema" => {
-            let at = at.key("json_schema");
-            let inner = told(raw, "json_schema").unwrap_or(raw);
-            let schema = told(inner, "schema").ok_or_else(|| at.key("schema").expected("a JSON schema", None))?;
-            let strict = told(inner, "strict").map(|strict| boolean(strict, &at.key("strict"))).transpose()?;
-            let (name, description) = (told(inner, "name"), told(inner, "description"));
-            Some(OutputFormat::JsonSchema {
-                name: name.and_then(Text::of),
-                description: description.and_then(Text::of),
-                schema: schema.into(),
-                strict,
-            })
-        }
+        "json_schema" => Some(json_schema(told(raw, "json_schema").unwrap_or(raw), &at.key("json_schema"))?),
         _ => None,
     })
 }

@@ -1,12 +1,20 @@
 //! Writing a request: the members beside the conversation.
 
-use super::compose::{check_messages, messages};
+use super::compose::messages;
 use crate::base::Fault;
+use crate::base::digest::fnv1a;
 use crate::base::json::{Array, Object, object};
 use crate::dialect::Notes;
-use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
-use crate::ir::{Dialect, Extension, MaxTokensName, ModelTraits, OutputFormat, Request, Text, Tool, ToolChoice};
+use crate::dialect::openai::choice::{Form, put_output, put_tools};
+use crate::dialect::openai::refuse::Target;
+use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_sampling, put_schema, put_service_tier, put_tool_name};
+use crate::ir::{Dialect, Extension, MaxTokensName, MediaKind, ModelTraits, Request, Text, Tool};
 
+const TARGET: Target = Target {
+    dialect: Dialect::OpenAiChat,
+    name: "OpenAI Chat Completions",
+    fetches_not: &[(MediaKind::Document, "a document"), (MediaKind::Audio, "a sound")],
+};
 /// Most stop texts.
 const STOPS_MAX: usize = 4;
 
@@ -18,16 +26,16 @@ pub(in super::super) fn encode(
     notes: &mut Notes,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    check_messages(&request.messages)?;
-    request.tools.iter().try_for_each(check_tool)?;
-    notes.tools.reserve(request.tools.iter().filter_map(tool_name), TOOL_NAME_BYTES_MAX);
+    request.messages.iter().try_for_each(|message| TARGET.check_parts(message))?;
+    request.tools.iter().try_for_each(|tool| TARGET.check_tool(tool))?;
+    notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_BYTES_MAX);
     object(out, |o| {
         o.string("model", model);
         o.array("messages", |a| messages(&request.messages, traits, notes, a));
-        tools(request, traits, notes, o);
+        put_tools(request, traits, Form::Nested, tool, notes, o);
         sampling(request, traits, notes, o);
         if let Some(format) = &request.output {
-            output(format, traits, notes, o);
+            o.object("response_format", |o| put_output(format, traits, Form::Nested, &mut notes.losses, o));
         }
         if let Some(effort) = request.reasoning.and_then(|reasoning| effort(reasoning, traits, &mut notes.losses)) {
             o.string("reasoning_effort", effort.word());
@@ -83,10 +91,10 @@ pub(super) fn put_call_id(key: &str, id: &Text<'_>, traits: &ModelTraits, o: &mu
 
 const SHORT_ID_BYTES: usize = 9;
 
-/// Nine letters and digits by the id's digest (FNV-1a): two ids of one conversation that meet are one in 10¹⁵.
+/// Nine letters and digits by the id's digest: two ids of one conversation that meet are one in 10¹⁵.
 fn short_id(id: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut digest = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut digest = fnv1a(id);
     let mut digit = || {
         let digit = DIGITS[(digest % 62) as usize];
         digest /= 62;
@@ -101,41 +109,6 @@ fn shared(name: &str) -> Option<&str> {
         "metadata" | "prompt_cache_key" | "prompt_cache_options" | "prompt_cache_retention" | "safety_identifier" => Some(name),
         "text.verbosity" => Some("verbosity"),
         _ => None,
-    }
-}
-
-fn check_tool(tool: &Tool<'_>) -> Result<(), Fault> {
-    match tool {
-        Tool::Opaque { dialect, kind, .. } if *dialect != Dialect::OpenAiChat => Err(Fault::unsupported(
-            "tools",
-            format!(
-                "tools: the target speaks OpenAI Chat Completions, which has no tool of the kind `{kind}` ({}); \
-                 leave it out, or ask a model that has it",
-                dialect.label()
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn tools(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    if request.tools.is_empty() {
-        if let Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { .. }) = request.tool_choice {
-            notes.losses.add("tool_choice");
-        }
-        return;
-    }
-    o.array("tools", |a| request.tools.iter().for_each(|t| tool(t, notes, a)));
-    match &request.tool_choice {
-        None => {}
-        Some(ToolChoice::Required | ToolChoice::Named(_)) if !traits.forced_tool => {
-            notes.losses.add("tool_choice");
-            o.string("tool_choice", "auto");
-        }
-        Some(choice) => tool_choice(choice, &request.tools, notes, o),
-    }
-    if let Some(parallel) = request.parallel_tool_calls {
-        o.bool("parallel_tool_calls", parallel);
     }
 }
 
@@ -176,38 +149,8 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
     }
 }
 
-fn tool_choice(choice: &ToolChoice<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
-    match choice {
-        ToolChoice::Auto => o.string("tool_choice", "auto"),
-        ToolChoice::None => o.string("tool_choice", "none"),
-        ToolChoice::Required => o.string("tool_choice", "required"),
-        ToolChoice::Named(name) => o.object("tool_choice", |o| chosen(name, tools, notes, o)),
-        ToolChoice::Allowed { required, names } => o.object("tool_choice", |o| {
-            o.string("type", "allowed_tools");
-            o.object("allowed_tools", |o| {
-                o.string("mode", if *required { "required" } else { "auto" });
-                o.array("tools", |a| names.iter().for_each(|name| a.object(|o| chosen(name, tools, notes, o))));
-            });
-        }),
-    }
-}
-
-fn chosen(name: &Text<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
-    let is_custom = tools.iter().any(|tool| matches!(tool, Tool::Custom { name: other, .. } if other == name));
-    let kind = if is_custom { "custom" } else { "function" };
-    o.string("type", kind);
-    o.object(kind, |o| put_tool_name(name, notes, o));
-}
-
 fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
-        match value {
-            Some(value) if traits.sampling => o.verbatim(name, &value.0),
-            // The default needs no saying.
-            Some(value) if value.value() != 1.0 => notes.losses.add(name),
-            _ => {}
-        }
-    }
+    put_sampling(request, traits, &mut notes.losses, o);
     match &request.top_k {
         Some(value) if traits.top_k && traits.sampling => o.verbatim("top_k", &value.0),
         Some(_) => notes.losses.add("top_k"),
@@ -230,31 +173,4 @@ fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &
     if request.stop.len() > STOPS_MAX {
         notes.losses.add("stop");
     }
-}
-
-fn output(format: &OutputFormat<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    o.object("response_format", |o| match format {
-        OutputFormat::Text => o.string("type", "text"),
-        OutputFormat::JsonObject => o.string("type", "json_object"),
-        OutputFormat::JsonSchema { .. } if !traits.structured_output => {
-            notes.losses.add("response_format.json_schema");
-            o.string("type", "json_object");
-        }
-        OutputFormat::JsonSchema { name, description, schema, strict } => {
-            o.string("type", "json_schema");
-            o.object("json_schema", |o| {
-                match name {
-                    Some(name) => name.put("name", o),
-                    None => o.string("name", "answer"),
-                }
-                if let Some(description) = description {
-                    description.put("description", o);
-                }
-                o.raw("schema", schema.raw());
-                if let Some(strict) = strict {
-                    o.bool("strict", *strict);
-                }
-            });
-        }
-    });
 }

@@ -1,11 +1,13 @@
 //! Reading the conversation.
 
-use super::super::wire::{At, arguments, cache_mark, made_call_id, required_text, source, text, thinking_text, told, words};
+use std::convert::Infallible;
+
+use super::super::wire::{made_call_id, thinking_text};
 use super::decode::each;
 use crate::base::Fault;
 use crate::base::json::{Cursor, Fields as Members, Raw};
+use crate::dialect::openai::read::{At, arguments, audio, cache_mark, file_data, required_text, source, text, told, words};
 use crate::ir::{CacheMark, Dialect, Extension, Media, MediaKind, Message, Part, Role, Source, Text};
-use std::convert::Infallible;
 
 /// What the kind of a call that the neutral form does not model begins with: it is no part of a content.
 pub(super) const OPAQUE_CALL: &str = "tool_calls.";
@@ -264,18 +266,7 @@ fn part<'a>(part: Members<'a>, at: &At<'_>, extensions: &mut Vec<Extension<'a>>)
             let detail = inner.and_then(|inner| inner.told("detail")).or_else(|| part.told("detail")).and_then(Text::of);
             Part::Media(media(MediaKind::Image, source(url), None, detail, cache))
         }
-        "input_audio" => {
-            let at = at.key("input_audio");
-            let audio = part.told("input_audio").ok_or_else(|| at.expected("an object", None))?.fields();
-            let data = required_text(audio.told("data"), &at.key("data"))?;
-            let format = audio.told("format").and_then(Raw::string);
-            let media_type = match format.as_deref() {
-                None | Some("wav") => Text::Escaped("audio/wav"),
-                Some("mp3") => Text::Escaped("audio/mpeg"),
-                Some(other) => Text::plain(format!("audio/{other}")),
-            };
-            Part::Media(media(MediaKind::Audio, Source::Base64 { media_type, data }, None, None, cache))
-        }
+        "input_audio" => Part::Media(media(MediaKind::Audio, audio(part.told("input_audio"), &at.key("input_audio"))?, None, None, cache)),
         "file" | "input_file" => file(&part.told("file").map_or(part, Raw::fields), cache, &at.key("file"))?,
         "thinking" => thinking(raw),
         "redacted_thinking" => Part::RedactedReasoning(required_text(part.told("data"), &at.key("data"))?),
@@ -285,11 +276,7 @@ fn part<'a>(part: Members<'a>, at: &At<'_>, extensions: &mut Vec<Extension<'a>>)
 
 fn file<'a>(file: &Members<'a>, cache: Option<CacheMark>, at: &At<'_>) -> Result<Part<'a>, Fault> {
     let source = match (file.told("file_data"), file.told("file_id")) {
-        (Some(data), _) => match source(data.inner().ok_or_else(|| at.key("file_data").expected("a string", Some(data)))?) {
-            // Hosts take an address here too, or the bare base64 of a PDF.
-            Source::Url(url) if !url.read().contains("://") => Source::Base64 { media_type: Text::Escaped("application/pdf"), data: url },
-            source => source,
-        },
+        (Some(data), _) => file_data(data, &at.key("file_data"))?,
         (None, Some(id)) => Source::FileId { dialect: Dialect::OpenAiChat, id: text(id, &at.key("file_id"))? },
         (None, None) => return Err(at.wrong("expected `file_data` or `file_id`, found neither")),
     };

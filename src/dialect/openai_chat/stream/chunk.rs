@@ -1,8 +1,8 @@
 //! One chunk on the wire: its members, gathered in the walk that also validates it.
 
 use super::super::usage;
-use super::super::wire::{told, words};
 use crate::base::json::{JsonError, Raw, Reader};
+use crate::dialect::openai::read::{told, words};
 use crate::ir::{Text, Usage};
 
 /// The members of a chunk, gathered in the one walk that also validates it.

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 
 use super::super::error;
-use super::super::wire::{finish_reason, made_call_id, thinking_text, told, words};
+use super::super::wire::{finish_reason, made_call_id, thinking_text};
 use super::chunk::{Chunk, DeltaMembers};
+use crate::base::Fault;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
-use crate::base::{Fault, FaultKind};
-use crate::dialect::StreamDecoder;
+use crate::dialect::openai::read::{told, words};
+use crate::dialect::{StreamDecoder, broken};
 use crate::ir::{Delta, Dialect, Event, Finish, FinishReason, PartStart, Text, Usage};
 
 /// Most tool calls in one answer. Each costs memory until the end of the stream.
@@ -100,9 +101,7 @@ impl StreamDecoder for Decoder {
 impl Decoder {
     fn chunk(&mut self, data: &[u8], is_error: bool, sink: Sink<'_>) -> Result<(), Fault> {
         let mut chunk = Chunk { suspect: is_error, ..Chunk::default() };
-        Reader::read(data, |r| chunk.read(r)).map_err(|error| {
-            Fault::upstream(FaultKind::UpstreamProtocol, "The provider's stream holds a chunk that is not a JSON object.").cause(error)
-        })?;
+        Reader::read(data, |r| chunk.read(r)).map_err(|error| broken::stream("a chunk that is not a JSON object").cause(error))?;
         if chunk.suspect
             && let Ok(root) = Raw::parse(data)
             && let Some(fault) = error::inside(root).or_else(|| (is_error && !chunk.has_choices).then(|| error::whole(root)))
@@ -310,8 +309,7 @@ impl Decoder {
         let place = match self.find(&piece) {
             Some(place) => place,
             None if self.calls.len() == CALLS_MAX => {
-                let text = format!("The provider's answer has more than {CALLS_MAX} tool calls.");
-                return Err(Fault::upstream(FaultKind::UpstreamProtocol, text));
+                return Err(broken::answer(&format!("has more than {CALLS_MAX} tool calls")));
             }
             None => {
                 self.calls.push(Call { number: piece.number, ..Call::default() });
@@ -352,7 +350,7 @@ impl Decoder {
         call.held.push_str(&arguments.read());
         self.held_bytes += call.held.len() - before;
         match self.held_bytes > HELD_BYTES_MAX {
-            true => Err(Fault::upstream(FaultKind::UpstreamProtocol, "The provider streams a tool call without its name.")),
+            true => Err(broken::stream("a tool call without its name")),
             false => Ok(()),
         }
     }

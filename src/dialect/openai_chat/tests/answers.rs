@@ -149,7 +149,7 @@ fn an_answer_of_another_dialect_is_said_as_the_sdk_wants_it() {
     let id = reply.id;
     assert_eq!(
         out,
-        json!({"id": format!("chatcmpl-{id}"), "object":"chat.completion", "created":1_700_000_000, "model":"gpt-x",
+        json!({"id": format!("chatcmpl-{id}"), "object":"chat.completion", "created":1_700_000_000, "model":"asked-model",
             "choices":[{"index":0,"message":{"role":"assistant","content":"It \"is\" so.","refusal":null,"reasoning_content":"hm",
                 "thinking_blocks":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"redacted_thinking","data":"d"}],
                 "tool_calls":[

@@ -1,88 +1,39 @@
 //! Over recorded traffic, where it is present.
 
-use std::path::PathBuf;
-
 use super::*;
+use crate::dialect::openai::tests::check_recordings;
 use crate::ir::unfold;
 
-fn corpus() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "only tests look for recordings")]
-    let root = std::env::var("OUTRIDER_CORPUS").map(PathBuf::from);
-    let root = root.unwrap_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/traffic"));
-    root.join("given").is_dir().then_some(root.join("given"))
+#[test]
+fn recorded_traffic_is_understood() {
+    check_recordings(&OpenAiChat, "chat.completions", &EXPECTED, check_request, check_answer, check_stream);
 }
 
-#[test]
-#[expect(clippy::print_stderr, reason = "what was skipped or checked is said aloud")]
-fn recorded_traffic_is_understood() {
-    let Some(folder) = corpus() else {
-        eprintln!("skipped: no recorded traffic (set OUTRIDER_CORPUS)");
-        return;
-    };
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let (mut requests, mut answers, mut streams, mut errors) = (0, 0, 0, 0);
-    let mut wrong = Vec::new();
-    for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "json") && !path.ends_with("GROUPS.json")) {
-        let exchange = value(&std::fs::read(path).unwrap());
-        if exchange["api"] != "chat.completions" {
-            continue;
-        }
-        let id = exchange["id"].as_str().unwrap();
-        let body = &exchange["request"]["body"];
-        if body.is_object() {
-            requests += 1;
-            let text = body.to_string();
-            let outcome = OpenAiChat.decode_request(text.as_bytes()).and_then(|request| written(&request, &traits()).map(|_| ()));
-            wrong.extend(outcome.err().map(|fault| format!("{id} request: {fault}")));
-        }
-        let status = exchange["response"]["status"].as_u64().unwrap() as u16;
-        let body = match (&exchange["response"]["body"], &exchange["response"]["body_text"]) {
-            (Value::Null, Value::String(text)) => text.clone(),
-            (Value::Null, _) => continue,
-            (body, _) => body.to_string(),
-        };
-        let is_stream = exchange["stream"] == true || exchange["stream"] == 1;
-        if status != 200 {
-            errors += 1;
-            let fault = OpenAiChat.decode_error(http::StatusCode::from_u16(status).unwrap(), &http::HeaderMap::new(), body.as_bytes());
-            if fault.client_text.is_empty() || fault.client_text.contains("did not say why") {
-                wrong.push(format!("{id} error: {fault}"));
-            }
-        } else if is_stream {
-            streams += 1;
-            match folded(body.as_bytes()) {
-                Ok((fold, told)) => {
-                    if !fold.ended() || fold.fault().is_some() {
-                        wrong.push(format!("{id} stream: ended {} fault {:?} last {:?}", fold.ended(), fold.fault(), told.last()));
-                    }
-                    let answer = fold.into_answer();
-                    let mut encoder = OpenAiChat.stream_encoder(reply());
-                    let mut out = Vec::new();
-                    unfold(&answer, |event| encoder.encode(&event, &mut out));
-                    let again = folded(&out).unwrap().0.into_answer();
-                    assert_eq!(meaning(&again)["parts"], meaning(&answer)["parts"], "{id}");
-                }
-                Err(fault) => wrong.push(format!("{id} stream: {fault}")),
-            }
-        } else {
-            answers += 1;
-            match OpenAiChat.decode_answer(body.as_bytes()) {
-                Ok(answer) => {
-                    let (mut notes, mut out) = (Notes::default(), Vec::new());
-                    OpenAiChat.encode_answer(&answer, &reply(), &mut notes, &mut out);
-                    let again = OpenAiChat.decode_answer(&out).unwrap();
-                    assert_eq!(meaning(&again)["parts"], meaning(&answer)["parts"], "{id}");
-                    let observed = OpenAiChat.observe_answer(body.as_bytes()).unwrap();
-                    assert_eq!((observed.usage, observed.finish), (answer.usage, answer.finish.map(|f| f.reason)), "{id}");
-                }
-                Err(fault) => wrong.push(format!("{id} answer: {fault}")),
-            }
-        }
-    }
-    eprintln!("checked {requests} requests, {answers} answers, {streams} streams, {errors} errors");
-    wrong.retain(|line| !EXPECTED.iter().any(|(id, _)| line.starts_with(id)));
-    assert!(wrong.is_empty(), "{} exchanges:\n{}", wrong.len(), wrong.join("\n"));
+fn check_request(body: &Value) -> Result<(), String> {
+    let text = body.to_string();
+    let request = OpenAiChat.decode_request(text.as_bytes()).map_err(|fault| fault.to_string())?;
+    written(&request, &traits()).map(drop).map_err(|fault| fault.to_string())
+}
+
+fn check_answer(body: &str) -> Result<(), String> {
+    let answer = OpenAiChat.decode_answer(body.as_bytes()).map_err(|fault| fault.to_string())?;
+    let mut out = Vec::new();
+    OpenAiChat.encode_answer(&answer, &reply(), &mut Notes::default(), &mut out);
+    let again = OpenAiChat.decode_answer(&out).map_err(|fault| format!("again: {fault}"))?;
+    tests::same(&meaning(&again)["parts"], &meaning(&answer)["parts"])?;
+    let observed = OpenAiChat.observe_answer(body.as_bytes()).map_err(|fault| fault.to_string())?;
+    tests::same(&(observed.usage, observed.finish), &(answer.usage, answer.finish.map(|f| f.reason)))
+}
+
+fn check_stream(body: &str) -> Result<(), String> {
+    let (fold, told) = folded(body.as_bytes()).map_err(|fault| fault.to_string())?;
+    let ended = (fold.ended(), fold.fault().is_some());
+    let answer = fold.into_answer();
+    let (mut encoder, mut out) = (OpenAiChat.stream_encoder(reply()), Vec::new());
+    unfold(&answer, |event| encoder.encode(&event, &mut out));
+    let again = folded(&out).map_err(|fault| format!("again: {fault}"))?.0.into_answer();
+    tests::same(&meaning(&again)["parts"], &meaning(&answer)["parts"])?;
+    if ended == (true, false) { Ok(()) } else { Err(format!("ended and failed: {ended:?}, last {:?}", told.last())) }
 }
 
 /// Recordings that are rightly not understood, and why.

@@ -2,54 +2,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::json::Raw;
-use crate::ir::{Finish, FinishReason, Text, Usage, unfold};
+use crate::dialect::openai::tests::{JUNK, answer as drawn};
+use crate::dialect::tests::mangle;
+use crate::ir::{Usage, unfold};
 
-fn words() -> impl Strategy<Value = String> {
-    "[a-z\"\\\\\n é😀]{1,8}"
-}
-
-fn part() -> impl Strategy<Value = Part<'static>> {
-    let call = |((id, name), (arguments, custom)): ((String, String), (String, bool))| Part::ToolCall {
-        id: Text::plain(id),
-        name: Text::plain(name),
-        arguments: Text::plain(arguments),
-        custom,
-        cache: None,
-    };
-    prop_oneof![
-        words().prop_map(|t| Part::text(Text::plain(t))),
-        words().prop_map(|t| Part::Refusal(Text::plain(t))),
-        (words(), prop::option::of(words())).prop_map(|(t, s)| Part::Reasoning { text: Text::plain(t), signature: s.map(Text::plain) }),
-        words().prop_map(|t| Part::RedactedReasoning(Text::plain(t))),
-        (("[a-z]{8}", "[a-z]{1,4}"), ("[a-z{}\"]{0,5}", any::<bool>())).prop_map(call),
-    ]
-}
-
-prop_compose! {
-    fn answer()(
-        parts in prop::collection::vec(part(), 0..8),
-        reason in prop::sample::select(vec!["length", "content_filter", "stop"]),
-        counts in prop::option::of((0u64..9, 0u64..9, 0u64..9)),
-    ) -> Answer<'static> {
-        let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
-        let reason = match reason {
-            "length" => FinishReason::Length,
-            "content_filter" => FinishReason::ContentFilter,
-            _ if has_calls => FinishReason::ToolCalls,
-            _ => FinishReason::Stop,
-        };
-        Answer {
-            id: Some(Text::plain("id\"1")),
-            model: Some(Text::plain("m")),
-            created: Some(7),
-            parts,
-            finish: Some(Finish::new(reason, Text::plain("x"))),
-            usage: counts.map(|(input, cached, output)| Usage {
-                input_tokens: Some(cached.saturating_add(input)), cache_read_tokens: Some(cached), output_tokens: Some(output), ..Usage::default()
-            }),
-            extensions: Vec::new(),
-        }
-    }
+fn answer() -> impl Strategy<Value = Answer<'static>> {
+    drawn("id\"1", "[a-z\"\\\\\n é😀]{1,8}", "[a-z]{1,4}", |[input, cached, output]| Usage {
+        input_tokens: Some(cached.saturating_add(input)),
+        cache_read_tokens: Some(cached),
+        output_tokens: Some(output),
+        ..Usage::default()
+    })
 }
 
 /// The order that a whole answer keeps.
@@ -100,8 +63,7 @@ proptest! {
     #[test]
     fn mangled_texts_are_no_danger(seed in 0usize..SEEDS.len(), place in 0usize..60, with in 0usize..JUNK.len(), chop in 0usize..400) {
         let mut tree = value(SEEDS[seed].as_bytes());
-        let mut left = place;
-        mangle(&mut tree, &mut left, &value(JUNK[with].as_bytes()));
+        mangle(&mut tree, place, &value(JUNK[with].as_bytes()));
         let text = tree.to_string();
         for body in [text.as_bytes(), &text.as_bytes()[..chop.min(text.len())]] {
             if Raw::parse(body).is_err() {
@@ -136,45 +98,9 @@ proptest! {
     }
 }
 
-const JUNK: [&str; 12] = [
-    "null",
-    "0",
-    "-1.5",
-    "1e300",
-    "true",
-    "\"\"",
-    "\"\\ud83d\\ude00\"",
-    "[]",
-    "{}",
-    "[[null]]",
-    "[{\"type\":\"text\"}]",
-    "{\"type\":\"function\"}",
-];
-
 const SEEDS: [&str; 4] = [
     r#"{"model":"m","messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"5m"}},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA","detail":"low"}},{"type":"input_audio","input_audio":{"data":"A","format":"wav"}},{"type":"file","file":{"file_data":"data:a/b;base64,AA","filename":"f"}}]},{"role":"assistant","content":null,"refusal":"r","thinking_blocks":[{"type":"thinking","thinking":"t","signature":"s"}],"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"r"}],"tools":[{"type":"function","function":{"name":"f.x","parameters":{"type":"object"},"strict":true}}],"tool_choice":{"type":"function","function":{"name":"f.x"}}}"#,
     r#"{"model":"m","messages":[],"n":1,"stop":["a"],"temperature":1,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}},"reasoning":{"effort":"low"},"thinking":{"type":"enabled","budget_tokens":5},"stream":true,"stream_options":{"include_usage":true},"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"f"}}]}},"functions":[{"name":"f"}],"service_tier":"flex","user":"u","safety_identifier":"s"}"#,
     r#"{"id":"c","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a","reasoning":"r","refusal":"x","annotations":[{}],"thinking_blocks":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"d"}],"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"custom","custom":{"name":"g","input":"x"}}],"audio":{"id":"a"}},"logprobs":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2,"prompt_tokens_details":{"cached_tokens":1},"completion_tokens_details":{"reasoning_tokens":1}},"error":null}"#,
     r#"{"id":"c","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"a","reasoning_content":"r","refusal":"x","annotations":[{}],"thinking_blocks":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"d"}],"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}},{"index":1,"id":"d","custom":{"name":"g","input":"x"}}],"function_call":{"name":"h","arguments":"{}"},"audio":{"id":"a"}},"finish_reason":"stop"}],"usage":{"prompt_tokens":1},"x_groq":{"usage":{}},"error":{"message":"m","type":"t","code":429}}"#,
 ];
-
-/// Puts `with` in the place of the node of this number, in the order of a walk.
-fn mangle(tree: &mut Value, left: &mut usize, with: &Value) {
-    if *left == 0 {
-        *tree = with.clone();
-        *left = usize::MAX;
-        return;
-    }
-    *left -= 1;
-    let children: Vec<&mut Value> = match tree {
-        Value::Array(list) => list.iter_mut().collect(),
-        Value::Object(map) => map.values_mut().collect(),
-        _ => Vec::new(),
-    };
-    for child in children {
-        mangle(child, left, with);
-        if *left == usize::MAX {
-            return;
-        }
-    }
-}

@@ -130,7 +130,7 @@ fn data_urls_are_cut_inside_their_escapes() {
         ("é", None),
     ];
     for (inner, expected) in cases {
-        let got = super::super::wire::source(inner);
+        let got = crate::dialect::openai::read::source(inner);
         match (&got, expected) {
             (Source::Base64 { media_type, data }, Some((kind, text))) => assert!(media_type.is(kind) && data.is(text), "{inner}: {got:?}"),
             (Source::Url(url), None) => assert_eq!(url.read(), Text::Escaped(inner).read()),

@@ -5,43 +5,20 @@ use std::collections::HashSet;
 use crate::base::Fault;
 use crate::base::json::{Array, Object};
 use crate::dialect::Notes;
+use crate::dialect::openai::refuse::Target;
 use crate::dialect::openai::write::{audio_format, is_ours, put_address, put_cache_mark, put_tool_name};
 use crate::ir::{Dialect, Media, MediaKind, Message, ModelTraits, Part, Role, Source, Text, proof};
 
 /// Refuses what would change the conversation if it were left out.
-pub(super) fn check_messages(messages: &[Message<'_>]) -> Result<(), Fault> {
+pub(super) fn check_messages(target: Target, messages: &[Message<'_>]) -> Result<(), Fault> {
     for message in messages {
-        message.parts.iter().try_for_each(check_part)?;
+        target.check_parts(message)?;
         if message.extensions.iter().any(|e| e.dialect == Dialect::OpenAiChat && e.name == "audio" && !e.value.is_null()) {
             let text = "messages[].audio: the target speaks OpenAI Responses, which cannot take a spoken answer back; send its text";
             return Err(Fault::unsupported("messages[].audio", text));
         }
     }
     Ok(())
-}
-
-fn check_part(part: &Part<'_>) -> Result<(), Fault> {
-    match part {
-        Part::ToolResult { parts, .. } => parts.iter().try_for_each(check_part),
-        Part::Media(media) => check_media(media),
-        _ => Ok(()),
-    }
-}
-
-fn check_media(media: &Media<'_>) -> Result<(), Fault> {
-    let refuse = |what: &str, instead: &str| {
-        let text = format!("messages[].content[]: the target speaks OpenAI Responses, which cannot take {what}; {instead}");
-        Err(Fault::unsupported("messages[].content[]", text))
-    };
-    match (media.kind, &media.source) {
-        (MediaKind::Video, _) => refuse("a film", "send pictures of it"),
-        (_, Source::FileId { dialect, .. }) if !matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses) => {
-            refuse("a file uploaded to another provider", "send the file's bytes in base64")
-        }
-        (_, Source::Opaque { .. }) => refuse("a source of another dialect's own kind", "send the bytes in base64, or the text"),
-        (MediaKind::Audio, Source::Url(_)) => refuse("a sound by its address", "send its bytes in base64"),
-        _ => Ok(()),
-    }
 }
 
 /// Writes all messages.

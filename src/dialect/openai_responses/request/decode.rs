@@ -4,7 +4,7 @@ use super::items;
 use super::tools;
 use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::dialect::openai::read::{At, boolean, number, text, told, whole};
+use crate::dialect::openai::read::{At, boolean, json_schema, number, safety_identifier, text, told, whole};
 use crate::ir::{Dialect, Effort, Extension, Message, OutputFormat, Part, Reasoning, ReasoningMode, Request, Role, Text};
 
 /// Reads a request. What only the provider that holds it could resolve (an earlier response, a stored prompt) is refused:
@@ -150,12 +150,7 @@ impl<'a> Reader<'a> {
         if let Some(instructions) = self.instructions {
             request.messages.insert(0, instructions);
         }
-        if let Some(value) = self.safety_identifier {
-            match (request.user.is_none(), Text::of(value)) {
-                (true, Some(id)) => request.user = Some(id),
-                _ => request.extensions.push(extension("safety_identifier", value)),
-            }
-        }
+        safety_identifier(self.safety_identifier, Dialect::OpenAiResponses, &mut request);
         Ok(request)
     }
 }
@@ -181,17 +176,7 @@ fn format<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<OutputFormat<'a>>, Fau
     Ok(match &*kind {
         "text" => Some(OutputFormat::Text),
         "json_object" => Some(OutputFormat::JsonObject),
-        "json_schema" => {
-            let schema = told(raw, "schema").ok_or_else(|| at.key("schema").expected("a JSON schema", None))?;
-            let strict = told(raw, "strict").map(|strict| boolean(strict, &at.key("strict"))).transpose()?;
-            let (name, description) = (told(raw, "name"), told(raw, "description"));
-            Some(OutputFormat::JsonSchema {
-                name: name.and_then(Text::of),
-                description: description.and_then(Text::of),
-                schema: schema.into(),
-                strict,
-            })
-        }
+        "json_schema" => Some(json_schema(raw, at)?),
         _ => None,
     })
 }

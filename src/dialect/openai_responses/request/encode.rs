@@ -3,10 +3,14 @@
 use super::compose::{check_messages, items};
 use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, object};
-use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_schema, put_service_tier, put_tool_name, tool_name};
-use crate::dialect::{Losses, Notes};
-use crate::ir::{Dialect, Effort, Extension, ModelTraits, OutputFormat, ReasoningMode, Request, Text, Thinking, Tool, ToolChoice};
+use crate::dialect::openai::choice::{Form, put_output, put_tools};
+use crate::dialect::openai::refuse::Target;
+use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_sampling, put_schema, put_service_tier, put_tool_name};
+use crate::dialect::{Losses, Notes, refuse};
+use crate::ir::{Dialect, Effort, Extension, MediaKind, ModelTraits, OutputFormat, ReasoningMode, Request, Text, Thinking, Tool};
 
+const TARGET: Target =
+    Target { dialect: Dialect::OpenAiResponses, name: "OpenAI Responses", fetches_not: &[(MediaKind::Audio, "a sound")] };
 /// The least bound on output tokens that the API takes.
 const OUTPUT_TOKENS_MIN: u64 = 16;
 
@@ -19,13 +23,13 @@ pub(in super::super) fn encode(
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     check(request)?;
-    check_messages(&request.messages)?;
-    notes.tools.reserve(request.tools.iter().filter_map(tool_name), TOOL_NAME_BYTES_MAX);
+    check_messages(TARGET, &request.messages)?;
+    notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_BYTES_MAX);
     let own = Own::of(&request.extensions, &mut notes.losses);
     object(out, |o| {
         o.string("model", model);
         o.array("input", |a| items(&request.messages, traits, notes, a));
-        tools(request, traits, notes, o);
+        put_tools(request, traits, Form::Flat, tool, notes, o);
         sampling(request, traits, notes, o);
         own.put_text(request.output.as_ref(), notes, traits, o);
         own.put_reasoning(request, traits, notes, o);
@@ -62,18 +66,7 @@ fn check(request: &Request<'_>) -> Result<(), Fault> {
     if !request.stop.is_empty() {
         return cannot("stop");
     }
-    for tool in &request.tools {
-        if let Tool::Opaque { dialect, kind, .. } = tool
-            && *dialect != Dialect::OpenAiResponses
-        {
-            let text = format!(
-                "tools: the target speaks OpenAI Responses, which has no tool of the kind `{kind}` ({}); \
-                 leave it out, or ask a model that has it",
-                dialect.label()
-            );
-            return Err(Fault::unsupported("tools", text));
-        }
-    }
+    request.tools.iter().try_for_each(|tool| TARGET.check_tool(tool))?;
     for Extension { dialect, name, value } in &request.extensions {
         let refused = *dialect != Dialect::OpenAiResponses
             && match &**name {
@@ -144,7 +137,7 @@ impl<'r, 'a> Own<'r, 'a> {
         }
         o.object("text", |o| {
             if let Some(format) = format {
-                o.object("format", |o| put_format(format, notes, traits, o));
+                o.object("format", |o| put_output(format, traits, Form::Flat, &mut notes.losses, o));
             }
             self.text.iter().filter(|(name, _)| *name != "format" || format.is_none()).for_each(|(name, value)| o.raw(name, *value));
         });
@@ -194,66 +187,6 @@ impl<'r, 'a> Own<'r, 'a> {
     }
 }
 
-fn put_format(format: &OutputFormat<'_>, notes: &mut Notes, traits: &ModelTraits, o: &mut Object<'_>) {
-    match format {
-        OutputFormat::Text => o.string("type", "text"),
-        OutputFormat::JsonObject => o.string("type", "json_object"),
-        OutputFormat::JsonSchema { .. } if !traits.structured_output => {
-            notes.losses.add("response_format.json_schema");
-            o.string("type", "json_object");
-        }
-        OutputFormat::JsonSchema { name, description, schema, strict } => {
-            o.string("type", "json_schema");
-            match name {
-                Some(name) => name.put("name", o),
-                None => o.string("name", "answer"),
-            }
-            if let Some(description) = description {
-                description.put("description", o);
-            }
-            o.raw("schema", schema.raw());
-            if let Some(strict) = strict {
-                o.bool("strict", *strict);
-            }
-        }
-    }
-}
-
-fn tools(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    if request.tools.is_empty() {
-        if let Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { .. }) = request.tool_choice {
-            notes.losses.add("tool_choice");
-        }
-        return;
-    }
-    o.array("tools", |a| request.tools.iter().for_each(|t| tool(t, notes, a)));
-    match &request.tool_choice {
-        None => {}
-        Some(ToolChoice::Required | ToolChoice::Named(_)) if !traits.forced_tool => {
-            notes.losses.add("tool_choice");
-            o.string("tool_choice", "auto");
-        }
-        Some(ToolChoice::Auto) => o.string("tool_choice", "auto"),
-        Some(ToolChoice::None) => o.string("tool_choice", "none"),
-        Some(ToolChoice::Required) => o.string("tool_choice", "required"),
-        Some(ToolChoice::Named(name)) => o.object("tool_choice", |o| chosen(name, &request.tools, notes, o)),
-        Some(ToolChoice::Allowed { required, names }) => o.object("tool_choice", |o| {
-            o.string("type", "allowed_tools");
-            o.string("mode", if *required { "required" } else { "auto" });
-            o.array("tools", |a| names.iter().for_each(|name| a.object(|o| chosen(name, &request.tools, notes, o))));
-        }),
-    }
-    if let Some(parallel) = request.parallel_tool_calls {
-        o.bool("parallel_tool_calls", parallel);
-    }
-}
-
-fn chosen(name: &Text<'_>, tools: &[Tool<'_>], notes: &mut Notes, o: &mut Object<'_>) {
-    let is_custom = tools.iter().any(|tool| matches!(tool, Tool::Custom { name: other, .. } if other == name));
-    o.string("type", if is_custom { "custom" } else { "function" });
-    put_tool_name(name, notes, o);
-}
-
 fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
     match tool {
         Tool::Function { name, description, parameters, strict, cache, extensions } => a.object(|o| {
@@ -268,13 +201,7 @@ fn tool(tool: &Tool<'_>, notes: &mut Notes, a: &mut Array<'_>) {
             }
             // Left out it counts as true, which few schemas meet.
             o.bool("strict", *strict == Some(true));
-            for extension in extensions {
-                match extension.dialect {
-                    Dialect::OpenAiResponses => o.raw(&extension.name, extension.value),
-                    _ if extension.value.is_null() => {}
-                    _ => notes.losses.add(format!("tools[].{}", extension.name)),
-                }
-            }
+            notes.losses.write_own(Dialect::OpenAiResponses, "tools[].", extensions, o);
             if cache.is_some() {
                 notes.losses.add("cache_control");
             }
@@ -305,24 +232,8 @@ fn put_grammar(format: Raw<'_>, o: &mut Object<'_>) {
 }
 
 fn sampling(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, o: &mut Object<'_>) {
-    for (name, value) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
-        match value {
-            Some(value) if traits.sampling => o.verbatim(name, &value.0),
-            // The default needs no saying.
-            Some(value) if value.value() != 1.0 => notes.losses.add(name),
-            _ => {}
-        }
-    }
-    let penalties = [("presence_penalty", &request.presence_penalty), ("frequency_penalty", &request.frequency_penalty)];
-    for (name, value) in penalties {
-        // A penalty of zero is none.
-        if value.as_ref().is_some_and(|value| value.value() != 0.0) {
-            notes.losses.add(name);
-        }
-    }
-    if request.seed.is_some() {
-        notes.losses.add("seed");
-    }
+    put_sampling(request, traits, &mut notes.losses, o);
+    refuse::penalties(request, &mut notes.losses);
     if request.top_k.is_some() {
         notes.losses.add("top_k");
     }

@@ -4,7 +4,7 @@ use super::decode::{extension, held_elsewhere};
 use super::tools;
 use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::dialect::openai::read::{At, arguments, cache_mark, required_text, source, text, told};
+use crate::dialect::openai::read::{At, arguments, audio, cache_mark, file_data, required_text, source, text, told};
 use crate::dialect::openai_responses::wire::{called, reasoning_part};
 use crate::ir::{Dialect, Media, MediaKind, Message, Part, Request, Role, Source, Text};
 
@@ -211,28 +211,14 @@ fn content<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Part<'a>, Fault> {
             media(MediaKind::Image, source, None, detail)
         }
         "input_file" => media(MediaKind::Document, file(raw, at)?, told(raw, "filename").and_then(Text::of), detail),
-        "input_audio" => {
-            let at = at.key("input_audio");
-            let audio = told(raw, "input_audio").ok_or_else(|| at.expected("an object", None))?;
-            let data = required_text(told(audio, "data"), &at.key("data"))?;
-            let media_type = match told(audio, "format").and_then(Raw::string).as_deref() {
-                None | Some("wav") => Text::Escaped("audio/wav"),
-                Some("mp3") => Text::Escaped("audio/mpeg"),
-                Some(other) => Text::plain(format!("audio/{other}")),
-            };
-            media(MediaKind::Audio, Source::Base64 { media_type, data }, None, None)
-        }
+        "input_audio" => media(MediaKind::Audio, audio(told(raw, "input_audio"), &at.key("input_audio"))?, None, None),
         _ => Part::Opaque { dialect: Dialect::OpenAiResponses, kind, raw },
     })
 }
 
 fn file<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Source<'a>, Fault> {
     if let Some(data) = told(raw, "file_data") {
-        return Ok(match source(data.inner().ok_or_else(|| at.key("file_data").expected("a string", Some(data)))?) {
-            // Hosts take the bare base64 of a PDF too.
-            Source::Url(url) if !url.read().contains("://") => Source::Base64 { media_type: Text::Escaped("application/pdf"), data: url },
-            source => source,
-        });
+        return file_data(data, &at.key("file_data"));
     }
     if let Some(url) = told(raw, "file_url") {
         return Ok(source(url.inner().ok_or_else(|| at.key("file_url").expected("a string", Some(url)))?));

@@ -3,6 +3,7 @@
 use super::decode::extension;
 use crate::base::Fault;
 use crate::base::json::Raw;
+use crate::dialect::openai::read;
 use crate::dialect::openai::read::{At, boolean, required_text, text, told, words};
 use crate::dialect::openai_responses::wire::in_namespace;
 use crate::ir::{Dialect, Request, Text, Tool, ToolChoice};
@@ -101,12 +102,7 @@ fn is_default(key: &str, value: Raw<'_>) -> bool {
 /// Reads `tool_choice`. `None`: a kind of the dialect's own.
 pub(super) fn choice<'a>(raw: Raw<'a>, at: &At<'_>) -> Result<Option<ToolChoice<'a>>, Fault> {
     if let Some(word) = raw.string() {
-        return match &*word {
-            "auto" => Ok(Some(ToolChoice::Auto)),
-            "none" => Ok(Some(ToolChoice::None)),
-            "required" => Ok(Some(ToolChoice::Required)),
-            _ => Err(at.wrong(format_args!("expected `auto`, `none`, `required` or an object that names a tool, found `{word}`"))),
-        };
+        return read::choice(&word, at).map(Some);
     }
     if !raw.is_object() {
         return Err(at.expected("a string or an object", Some(raw)));

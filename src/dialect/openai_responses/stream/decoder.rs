@@ -9,9 +9,9 @@ use super::event::Wire;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
 use crate::base::{Fault, FaultKind};
-use crate::dialect::StreamDecoder;
 use crate::dialect::openai::error;
 use crate::dialect::openai::read::{told, words};
+use crate::dialect::{StreamDecoder, broken};
 use crate::ir::{Delta, Dialect, Event, Part, PartStart, Text, unfold};
 
 /// Most parts that may be open at once. Each costs memory until its end.
@@ -73,9 +73,7 @@ impl StreamDecoder for Decoder {
             return Ok(());
         }
         let mut wire = Wire::default();
-        Reader::read(data, |r| wire.read(r)).map_err(|error| {
-            Fault::upstream(FaultKind::UpstreamProtocol, "The provider's stream holds an event that is not a JSON object.").cause(error)
-        })?;
+        Reader::read(data, |r| wire.read(r)).map_err(|error| broken::stream("an event that is not a JSON object").cause(error))?;
         if wire.kind.is_empty() {
             wire.kind = String::from_utf8_lossy(&frame.name);
         }
@@ -154,8 +152,7 @@ impl Decoder {
 
     fn begin(&mut self, kind: Kind, item: u64, content: u64, part: PartStart<'_>, sink: Sink<'_>) -> Result<&mut Open, Fault> {
         if self.open.len() == OPEN_MAX {
-            let text = format!("The provider's answer has more than {OPEN_MAX} parts that go on at once.");
-            return Err(Fault::upstream(FaultKind::UpstreamProtocol, text));
+            return Err(broken::answer(&format!("has more than {OPEN_MAX} parts that go on at once")));
         }
         if matches!(kind, Kind::Text | Kind::Refusal) && !self.spoken.contains(&item) && self.spoken.len() < OPEN_MAX {
             self.spoken.push(item);

@@ -1,65 +1,13 @@
 //! Over recorded traffic, where it is present.
 
-use std::path::PathBuf;
-
 use super::*;
 use crate::dialect::codec;
+use crate::dialect::openai::tests::check_recordings;
 use crate::ir::{Dialect, unfold};
 
-fn corpus() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "only tests look for recordings")]
-    let root = std::env::var("OUTRIDER_CORPUS").map(PathBuf::from);
-    let root = root.unwrap_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/traffic"));
-    root.join("given").is_dir().then_some(root.join("given"))
-}
-
 #[test]
-#[expect(clippy::print_stderr, reason = "what was skipped or checked is said aloud")]
 fn recorded_traffic_is_understood() {
-    let Some(folder) = corpus() else {
-        eprintln!("SKIPPED: no recorded traffic (set OUTRIDER_CORPUS)");
-        return;
-    };
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let (mut requests, mut answers, mut streams, mut errors) = (0, 0, 0, 0);
-    let mut wrong = Vec::new();
-    for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "json") && !path.ends_with("GROUPS.json")) {
-        let exchange = value(&std::fs::read(path).unwrap());
-        if exchange["api"] != "responses" {
-            continue;
-        }
-        let id = exchange["id"].as_str().unwrap();
-        let body = &exchange["request"]["body"];
-        if body.is_object() {
-            requests += 1;
-            wrong.extend(check_request(body).err().map(|why| format!("{id} request: {why}")));
-        }
-        let status = exchange["response"]["status"].as_u64().unwrap() as u16;
-        let body = match (&exchange["response"]["body"], &exchange["response"]["body_text"]) {
-            (Value::Null, Value::String(text)) => text.clone(),
-            (Value::Null, _) => continue,
-            (body, _) => body.to_string(),
-        };
-        let is_stream = exchange["stream"] == true || exchange["stream"] == 1;
-        if status != 200 {
-            errors += 1;
-            let status = http::StatusCode::from_u16(status).unwrap();
-            let fault = OpenAiResponses.decode_error(status, &http::HeaderMap::new(), body.as_bytes());
-            if fault.client_text.is_empty() || fault.client_text.contains("did not say why") {
-                wrong.push(format!("{id} error: {fault}"));
-            }
-        } else if is_stream {
-            streams += 1;
-            wrong.extend(check_stream(&body).err().map(|why| format!("{id} stream: {why}")));
-        } else {
-            answers += 1;
-            wrong.extend(check_answer(&body).err().map(|why| format!("{id} answer: {why}")));
-        }
-    }
-    eprintln!("checked {requests} requests, {answers} answers, {streams} streams, {errors} errors");
-    wrong.retain(|line| !EXPECTED.iter().any(|(id, _)| line.starts_with(id)));
-    assert!(wrong.is_empty(), "{} exchanges:\n{}", wrong.len(), wrong.join("\n"));
+    check_recordings(&OpenAiResponses, "responses", &EXPECTED, check_request, check_answer, check_stream);
 }
 
 /// Written again and read again a request is the same; and what is refused to others is refused with the member's name.

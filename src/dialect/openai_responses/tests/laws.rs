@@ -2,56 +2,19 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::codec;
-use crate::ir::{Delta, Dialect, Finish, FinishReason, PartStart, Usage, unfold};
+use crate::dialect::openai::tests::{JUNK, answer as drawn};
+use crate::dialect::tests::mangle;
+use crate::ir::{Delta, Dialect, PartStart, Usage, unfold};
 
-fn words() -> impl Strategy<Value = String> {
-    "[a-z\"\\\\\n é😀]{1,8}"
-}
-
-fn part() -> impl Strategy<Value = Part<'static>> {
-    let call = |((id, name), (arguments, custom)): ((String, String), (String, bool))| Part::ToolCall {
-        id: Text::plain(id),
-        name: Text::plain(name),
-        arguments: Text::plain(arguments),
-        custom,
-        cache: None,
-    };
-    prop_oneof![
-        words().prop_map(|t| Part::text(Text::plain(t))),
-        words().prop_map(|t| Part::Refusal(Text::plain(t))),
-        ("[a-z\n]{0,5}", prop::option::of(words()))
-            .prop_map(|(t, s)| Part::Reasoning { text: Text::plain(t), signature: s.map(Text::plain) }),
-        words().prop_map(|t| Part::RedactedReasoning(Text::plain(t))),
-        (("[a-z]{8}", "[a-z]{1,4}(\u{1f}[a-z])?"), ("[a-z{}\"]{0,5}", any::<bool>())).prop_map(call),
-    ]
-}
-
-prop_compose! {
-    fn answer()(
-        parts in prop::collection::vec(part(), 0..8),
-        reason in prop::sample::select(vec!["length", "content_filter", "stop"]),
-        counts in prop::option::of((0u64..9, 0u64..9, 5u64..9)),
-    ) -> Answer<'static> {
-        let has_calls = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
-        let reason = match reason {
-            "length" => FinishReason::Length,
-            "content_filter" => FinishReason::ContentFilter,
-            _ if has_calls => FinishReason::ToolCalls,
-            _ => FinishReason::Stop,
-        };
-        Answer {
-            id: Some(Text::plain("resp_\"1")),
-            model: Some(Text::plain("m")),
-            created: Some(7),
-            parts,
-            finish: Some(Finish::new(reason, Text::plain("x"))),
-            usage: counts.map(|(input, cached, output)| Usage {
-                input_tokens: Some(input), cache_read_tokens: Some(cached), cache_write_tokens: Some(0), output_tokens: Some(output),
-                reasoning_tokens: Some(5), ..Usage::default()
-            }),
-            extensions: Vec::new(),
-        }
-    }
+fn answer() -> impl Strategy<Value = Answer<'static>> {
+    drawn("resp_\"1", "[a-z\n]{0,5}", "[a-z]{1,4}(\u{1f}[a-z])?", |[input, cached, output]| Usage {
+        input_tokens: Some(input),
+        cache_read_tokens: Some(cached),
+        cache_write_tokens: Some(0),
+        output_tokens: Some(output + 5),
+        reasoning_tokens: Some(5),
+        ..Usage::default()
+    })
 }
 
 fn events(answer: &Answer<'_>) -> Vec<Event<'static>> {
@@ -132,8 +95,7 @@ proptest! {
     #[test]
     fn mangled_texts_are_no_danger(seed in 0usize..SEEDS.len(), place in 0usize..70, with in 0usize..JUNK.len(), chop in 0usize..400) {
         let mut tree = value(SEEDS[seed].as_bytes());
-        let mut left = place;
-        mangle(&mut tree, &mut left, &value(JUNK[with].as_bytes()));
+        mangle(&mut tree, place, &value(JUNK[with].as_bytes()));
         let text = tree.to_string();
         let traits = ModelTraits { replays_reasoning: true, ..ModelTraits::default() };
         for body in [text.as_bytes(), &text.as_bytes()[..chop.min(text.len())]] {
@@ -168,21 +130,6 @@ proptest! {
     }
 }
 
-const JUNK: [&str; 12] = [
-    "null",
-    "0",
-    "-1.5",
-    "1e300",
-    "true",
-    "\"\"",
-    "\"\\ud83d\\ude00\"",
-    "[]",
-    "{}",
-    "[[null]]",
-    "[{\"type\":\"output_text\"}]",
-    "{\"type\":\"function_call\",\"name\":\"f\"}",
-];
-
 const SEEDS: [&str; 5] = [
     r#"{"model":"m","instructions":"i","input":[{"role":"developer","content":"s"},{"role":"user","content":[{"type":"input_text","text":"a","prompt_cache_breakpoint":{"mode":"explicit","ttl":"30m"}},{"type":"input_image","image_url":"data:image/png;base64,AA","detail":"low"},{"type":"input_file","file_data":"data:a/b;base64,AA","filename":"f"}]},{"type":"reasoning","summary":[{"type":"summary_text","text":"t"}],"content":null,"encrypted_content":"e"},{"type":"message","role":"assistant","phase":"final_answer","content":[{"type":"output_text","text":"o","annotations":[{}]},{"type":"refusal","refusal":"r"}]},{"type":"function_call","call_id":"c","name":"f","namespace":"n","arguments":"{}"},{"type":"web_search_call","id":"w"},{"type":"function_call_output","call_id":"c","output":[{"type":"input_text","text":"r"}]}]}"#,
     r#"{"model":"m","input":"x","temperature":1,"text":{"format":{"type":"json_schema","name":"n","schema":{}},"verbosity":"low"},"reasoning":{"effort":"low","summary":"auto","context":"c"},"stream":true,"tools":[{"type":"function","name":"f","parameters":{"type":"object"},"strict":true},{"type":"custom","name":"g","format":{"type":"text"}},{"type":"namespace","name":"n","description":"d","tools":[{"type":"function","name":"h"}]},{"type":"web_search"}],"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[{"type":"function","name":"f"}]},"service_tier":"flex","user":"u","safety_identifier":"s","max_output_tokens":99,"include":["x"],"metadata":{"a":"b"}}"#,
@@ -190,24 +137,3 @@ const SEEDS: [&str; 5] = [
     r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","call_id":"c","name":"f","arguments":"{}"},"delta":"d","text":"t","part":{"type":"output_text","text":"p"},"annotation":{},"response":{"id":"r","status":"completed","output":[]},"error":null}"#,
     r#"{"type":"message","content":[{"type":"output_text","text":"p"},{"type":"refusal","refusal":"r"}],"phase":"p","summary":[{"text":"s"}],"encrypted_content":"e","call_id":"c","name":"n","arguments":"{}"}"#,
 ];
-
-/// Puts `with` in the place of the node of this number, in the order of a walk.
-fn mangle(tree: &mut Value, left: &mut usize, with: &Value) {
-    if *left == 0 {
-        *tree = with.clone();
-        *left = usize::MAX;
-        return;
-    }
-    *left -= 1;
-    let children: Vec<&mut Value> = match tree {
-        Value::Array(list) => list.iter_mut().collect(),
-        Value::Object(map) => map.values_mut().collect(),
-        _ => Vec::new(),
-    };
-    for child in children {
-        mangle(child, left, with);
-        if *left == usize::MAX {
-            return;
-        }
-    }
-}

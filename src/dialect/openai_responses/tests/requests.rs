@@ -246,7 +246,7 @@ fn chat_completions_becomes_items() {
             "top_logprobs": 2, "metadata": {"a": "b"}
         })
     );
-    assert_eq!(lost, ["store", "frequency_penalty", "seed", "max_output_tokens"]);
+    assert_eq!(lost, ["store", "seed", "frequency_penalty", "max_output_tokens"]);
 }
 
 #[test]

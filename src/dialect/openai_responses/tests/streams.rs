@@ -312,7 +312,7 @@ fn memory_is_bounded() {
     let mut result = Ok(());
     for i in 0..2000 {
         let data = json!({"type": "response.output_text.delta", "output_index": i, "delta": "x"}).to_string();
-        let frame = crate::base::sse::Frame { raw: Bytes::new(), name: Bytes::new(), data: Some(data.into()) };
+        let frame = crate::base::sse::Frame { raw: bytes::Bytes::new(), name: bytes::Bytes::new(), data: Some(data.into()) };
         result = result.and(decoder.decode(&frame, &mut |_| ()));
     }
     assert_eq!(result.unwrap_err().kind, FaultKind::UpstreamProtocol);

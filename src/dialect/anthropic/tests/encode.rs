@@ -1,23 +1,17 @@
-//! Requests, both ways.
+//! Requests, written.
 
-use std::borrow::Cow;
-
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::Anthropic;
-use super::{encoded, losses};
+use super::{decoded, encoded};
 use crate::base::json::Raw;
 use crate::base::{Fault, FaultKind};
+use crate::dialect::tests::{call, foreign, function, losses, result, says};
 use crate::dialect::{Codec, Notes};
 use crate::ir::{
     CacheMark, CacheTtl, Dialect, Effort, Extension, Media, MediaKind, Message, ModelTraits, Number, OutputFormat, Part, Reasoning,
     ReasoningMode, Request, Role, Source, Text, Thinking, Tool, ToolChoice,
 };
-
-fn decoded(body: &str) -> Request<'_> {
-    Anthropic.decode_request(body.as_bytes()).unwrap_or_else(|fault| panic!("{fault}: {body}"))
-}
 
 fn refused(request: &Request<'_>, traits: &ModelTraits) -> Fault {
     let mut out = b"kept".to_vec();
@@ -26,166 +20,12 @@ fn refused(request: &Request<'_>, traits: &ModelTraits) -> Fault {
     fault
 }
 
-fn user(text: &str) -> Message<'_> {
-    Message::new(Role::User, vec![Part::text(Text::plain(text))])
-}
-
-fn says(role: Role, text: &'static str) -> Message<'static> {
-    Message::new(role, vec![Part::text(Text::plain(text))])
-}
-
 fn asking() -> Request<'static> {
-    Request { messages: vec![user("hi")], output_tokens_max: Some(2000), ..Request::default() }
-}
-
-fn function(name: &'static str) -> Tool<'static> {
-    let parameters = Some(Raw::literal(r#"{"type":"object"}"#).into());
-    Tool::Function { name: Text::plain(name), description: None, parameters, strict: None, cache: None, extensions: vec![] }
-}
-
-fn call(id: &'static str, name: &'static str, arguments: &'static str) -> Part<'static> {
-    Part::ToolCall { id: Text::plain(id), name: Text::plain(name), arguments: Text::plain(arguments), custom: false, cache: None }
-}
-
-fn result(id: &'static str, text: &'static str) -> Part<'static> {
-    Part::ToolResult { id: Text::plain(id), parts: vec![Part::text(Text::plain(text))], error: false, cache: None }
-}
-
-fn foreign(name: &'static str, value: &'static str) -> Extension<'static> {
-    Extension { dialect: Dialect::OpenAiChat, name: Cow::Borrowed(name), value: Raw::literal(value) }
+    Request { messages: vec![says(Role::User, "hi")], output_tokens_max: Some(2000), ..Request::default() }
 }
 
 fn effort(effort: Effort) -> Option<Reasoning> {
     Some(Reasoning { effort: Some(effort), ..Reasoning::default() })
-}
-
-#[test]
-fn reads_every_member() {
-    let request = decoded(
-        r#"{"model":"claude-x","max_tokens":1024,"stream":true,"temperature":0.70,"top_p":0.9,"top_k":40,
-            "stop_sequences":["END","\n\n"],"service_tier":"standard_only","metadata":{"user_id":"u-1","extra":1},
-            "system":[{"type":"text","text":"Be brief."},{"type":"text","text":"Rules","cache_control":{"type":"ephemeral","ttl":"1h"}}],
-            "tools":[
-              {"name":"get","description":"d","input_schema":{"type":"object"},"strict":true,"input_examples":[{}]},
-              {"type":"custom","name":"put","input_schema":{"type":"object"},"cache_control":{"type":"ephemeral"}},
-              {"type":"web_search_20250305","name":"web_search"}],
-            "tool_choice":{"type":"tool","name":"get","disable_parallel_tool_use":true},
-            "thinking":{"type":"enabled","budget_tokens":2048,"display":"omitted"},
-            "output_config":{"effort":"high","format":{"type":"json_schema","schema":{"type":"object"}}},
-            "container":"c-1","inference_geo":null,
-            "messages":[{"role":"user","content":"hi"}]}"#,
-    );
-    assert_eq!((&*request.model, request.output_tokens_max, request.stream, request.stream_usage), ("claude-x", Some(1024), true, true));
-    assert_eq!(request.temperature, Some(Number("0.70".into())));
-    assert_eq!((request.top_p.unwrap().value(), request.top_k.unwrap().value()), (0.9, 40.0));
-    assert_eq!(request.stop, [Text::plain("END"), Text::plain("\n\n")]);
-    assert_eq!((request.user, request.service_tier), (Some(Text::plain("u-1")), Some(Text::plain("standard_only"))));
-    assert_eq!((request.tool_choice, request.parallel_tool_calls), (Some(ToolChoice::Named(Text::plain("get"))), Some(false)));
-    let reasoning =
-        Reasoning { mode: Some(ReasoningMode::Enabled), effort: Some(Effort::High), budget_tokens: Some(2048), summary: Some(false) };
-    assert_eq!(request.reasoning, Some(reasoning));
-    assert!(matches!(request.output, Some(OutputFormat::JsonSchema { schema, .. }) if schema.raw().get() == r#"{"type":"object"}"#));
-    let names: Vec<_> = request.extensions.iter().map(|e| (&*e.name, e.value.get())).collect();
-    assert_eq!(names, [("metadata.extra", "1"), ("container", "\"c-1\"")]);
-    assert_eq!(request.messages.len(), 2);
-    assert_eq!((request.messages[0].role, request.messages[0].parts.len()), (Role::System, 2));
-    let marks = request.messages[0].parts.iter().map(|part| match part {
-        Part::Text { cache, .. } => *cache,
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(marks.collect::<Vec<_>>(), [None, Some(CacheMark { ttl: Some(CacheTtl::Hour1) })]);
-    let Tool::Function { name, strict: Some(true), extensions, .. } = &request.tools[0] else { panic!("{:?}", request.tools) };
-    assert!(name.is("get") && extensions[0].name == "input_examples");
-    assert!(matches!(&request.tools[1], Tool::Function { cache: Some(_), .. }));
-    assert!(matches!(&request.tools[2], Tool::Opaque { kind, .. } if kind == "web_search_20250305"));
-}
-
-#[test]
-fn reads_every_block() {
-    let block = |json: &str| {
-        let body = format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":[{json}]}}]}}"#);
-        let message = Anthropic.decode_request(body.as_bytes()).unwrap().messages.remove(0);
-        format!("{:?} {:?}", message.parts[0], message.extensions.iter().map(|e| &*e.name).collect::<Vec<_>>())
-    };
-    let cases = [
-        (
-            r#"{"type":"text","text":"a\nb","citations":null,"new":1}"#,
-            &["Text", r#"Escaped("a\\nb")"#, "citations: None", "content[].new"][..],
-        ),
-        (r#"{"type":"text","text":"a","citations":[{"type":"page_location"}]}"#, &["citations: Some", "page_location"]),
-        (r#"{"type":"image","source":{"type":"url","url":"https://x/y.png"}}"#, &["kind: Image", "Url"]),
-        (r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"QQ=="}}"#, &["Base64", "image/png", "QQ=="]),
-        (r#"{"type":"image","source":{"type":"file","file_id":"file_1"}}"#, &["FileId", "Anthropic", "file_1"]),
-        (
-            r#"{"type":"document","title":"T","context":"C","source":{"type":"text","media_type":"text/plain","data":"words"}}"#,
-            &["Document", "Plain", "words", "title: Some", "context"],
-        ),
-        (r#"{"type":"document","source":{"type":"content","content":[]}}"#, &["Opaque", "content"]),
-        (
-            r#"{"type":"tool_use","id":"t1","name":"f","input":{"a": 1.0},"cache_control":{"type":"ephemeral"}}"#,
-            &["ToolCall", r#"{\"a\": 1.0}"#, "cache: Some", "custom: false"],
-        ),
-        (r#"{"type":"tool_use","id":"t1","name":"f","input":"","caller":{"type":"direct"}}"#, &[r#"arguments: Plain("{}")"#, "[]"]),
-        (r#"{"type":"tool_result","tool_use_id":"t1","content":"ok","is_error":true}"#, &["ToolResult", "ok", "error: true"]),
-        (r#"{"type":"tool_result","tool_use_id":"t1"}"#, &["parts: []", "error: false"]),
-        (
-            r#"{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"x"},{"type":"search_result","title":"s"}]}"#,
-            &["Text", "Opaque", "search_result"],
-        ),
-        (r#"{"type":"thinking","thinking":"hm","signature":"sig"}"#, &["Reasoning", "hm", "sig"]),
-        (r#"{"type":"thinking","thinking":"hm","signature":""}"#, &["signature: None"]),
-        (r#"{"type":"redacted_thinking","data":"xyz"}"#, &["RedactedReasoning", "xyz"]),
-        (r#"{"type":"server_tool_use","id":"s1","name":"web_search","input":{}}"#, &["Opaque", "server_tool_use"]),
-        (r#"{"type":"from_the_future"}"#, &["Opaque", "from_the_future"]),
-    ];
-    for (json, wanted) in cases {
-        let got = block(json);
-        for part in wanted {
-            assert!(got.contains(part), "{json}: no {part} in {got}");
-        }
-    }
-}
-
-#[test]
-fn names_what_is_wrong_and_where() {
-    let with = |member: &str| format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"hi"}}],{member}}}"#);
-    let message = |message: &str| format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"user","content":"hi"}},{message}]}}"#);
-    let cases = [
-        (r#"{"max_tokens":1,"messages":[]}"#.to_owned(), "model", "Field required"),
-        (r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#.to_owned(), "max_tokens", "Field required"),
-        (r#"{"model":"m","max_tokens":1}"#.to_owned(), "messages", "Field required"),
-        (r#"{"model":"m","max_tokens":1,"messages":[]}"#.to_owned(), "messages", "at least one"),
-        (with(r#""max_tokens":"many""#), "max_tokens", "expected a whole number, found a string"),
-        (with(r#""max_tokens":-1"#), "max_tokens", "found -1"),
-        (with(r#""stream":1"#), "stream", "expected a boolean, found a number"),
-        (with(r#""temperature":"hot""#), "temperature", "expected a number"),
-        (with(r#""system":[{"type":"text"}]"#), "system.0.text", "Field required"),
-        (with(r#""stop_sequences":["a",1]"#), "stop_sequences.1", "expected a string, found a number"),
-        (with(r#""tools":[{"input_schema":{}}]"#), "tools.0.name", "Field required"),
-        (with(r#""tools":[{"name":"x","input_schema":[]}]"#), "tools.0.input_schema", "expected an object, found an array"),
-        (with(r#""tool_choice":"auto""#), "tool_choice", "expected an object, found a string"),
-        (with(r#""thinking":{"type":"enabled","budget_tokens":true}"#), "thinking.budget_tokens", "found a boolean"),
-        (
-            message(r#"{"role":"user","content":5}"#),
-            "messages.1.content",
-            "expected a string or an array of content blocks, found a number",
-        ),
-        (message(r#"{"role":"tool","content":"x"}"#), "messages.1.role", "found \"tool\""),
-        (message(r#"{"content":"x"}"#), "messages.1.role", "Field required"),
-        (message(r#"{"role":"user","content":[{"text":"x"}]}"#), "messages.1.content.0.type", "Field required"),
-        (message(r#"{"role":"user","content":[{"type":"image"}]}"#), "messages.1.content.0.source", "Field required"),
-        (
-            message(r#"{"role":"user","content":[{"type":"text","text":"x","cache_control":1}]}"#),
-            "messages.1.content.0.cache_control",
-            "found a number",
-        ),
-    ];
-    for (body, param, text) in cases {
-        let fault = Anthropic.decode_request(body.as_bytes()).unwrap_err();
-        assert_eq!((fault.kind, fault.param.as_deref()), (FaultKind::BadRequest, Some(param)), "{body}: {fault}");
-        assert!(fault.client_text.contains(text) && fault.client_text.starts_with(param), "{body}: {}", fault.client_text);
-    }
-    assert_eq!(Anthropic.decode_request(b"[]").unwrap_err().kind, FaultKind::BadRequest);
 }
 
 #[test]
@@ -206,9 +46,9 @@ fn writes_a_conversation_in_its_order() {
         messages: vec![
             says(Role::System, "One."),
             says(Role::Developer, "Two."),
-            user("hi"),
-            user(" \n"),
-            user("there"),
+            says(Role::User, "hi"),
+            says(Role::User, " \n"),
+            says(Role::User, "there"),
             says(Role::Assistant, ""),
             assistant,
             Message::new(Role::User, vec![result("call.1", "r1")]),
@@ -254,11 +94,11 @@ fn keeps_a_system_turn_in_place_where_the_model_takes_it() {
     let traits = ModelTraits { system_in_messages: true, ..ModelTraits::default() };
     let request = Request {
         messages: vec![
-            user("a"),
+            says(Role::User, "a"),
             says(Role::System, "mid"),
             says(Role::Assistant, "b"),
             says(Role::System, "behind an assistant"),
-            user("c"),
+            says(Role::User, "c"),
             says(Role::Developer, "last"),
         ],
         ..asking()
@@ -444,7 +284,7 @@ fn writes_each_member_by_what_the_model_takes() {
             "tools of the history",
             |r, _| {
                 r.messages = vec![
-                    user("q"),
+                    says(Role::User, "q"),
                     Message::new(Role::Assistant, vec![call("1", "f", "{}"), call("2", "f", "{}")]),
                     Message::new(Role::User, vec![result("1", "x")]),
                 ]
@@ -456,7 +296,7 @@ fn writes_each_member_by_what_the_model_takes() {
             "the older thinking amid an unthought tool call",
             |r, t| {
                 r.messages = vec![
-                    user("q"),
+                    says(Role::User, "q"),
                     Message::new(Role::Assistant, vec![call("1", "f", "{}")]),
                     Message::new(Role::User, vec![result("1", "x")]),
                 ];
@@ -560,7 +400,7 @@ fn refuses_what_would_change_the_meaning() {
         (|r, _| r.extensions = vec![foreign("web_search_options", "{}")], "web_search_options"),
         (|r, _| r.messages[0].extensions = vec![foreign("audio", r#"{"id":"a"}"#)], "messages[].audio"),
         (|r, _| r.messages = vec![says(Role::System, "only")], "messages"),
-        (|r, _| r.messages = vec![user(" ")], "messages"),
+        (|r, _| r.messages = vec![says(Role::User, " ")], "messages"),
         (|r, _| r.messages[0].parts.push(media(MediaKind::Audio, Source::Plain(Text::EMPTY))), "messages[].content"),
         (
             |r, _| r.messages[0].parts.push(media(MediaKind::Image, Source::FileId { dialect: Dialect::OpenAiChat, id: Text::plain("f") })),
@@ -642,111 +482,13 @@ fn gives_its_own_members_back() {
     assert!(losses(&notes).is_empty());
 }
 
-/// Requests that Anthropic's own form can say in full.
-fn arbitrary_body() -> impl Strategy<Value = Value> {
-    let words = "[a-zA-Zé\\n\"\\\\ ]{0,8}x";
-    let mark = prop::option::of(prop::sample::select(vec![json!({"type": "ephemeral"}), json!({"type": "ephemeral", "ttl": "1h"})]));
-    let marked = |block: Value, mark: Option<Value>| {
-        let mut block = block;
-        if let Some(mark) = mark {
-            block["cache_control"] = mark;
-        }
-        block
-    };
-    let text = (words, mark.clone()).prop_map(move |(text, mark)| marked(json!({"type": "text", "text": text}), mark));
-    let image = words.prop_map(|url| json!({"type": "image", "source": {"type": "url", "url": url}}));
-    let result = (words, words, any::<bool>()).prop_map(|(id, text, error)| {
-        let id = id.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let mut block = json!({"type": "tool_result", "tool_use_id": id, "content": text});
-        if error {
-            block["is_error"] = json!(true);
-        }
-        block
-    });
-    let call = (words, words).prop_map(|(id, value)| {
-        let id = id.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        json!({"type": "tool_use", "id": id, "name": "f", "input": {"a": value}})
-    });
-    let thinking = words.prop_map(|text| json!({"type": "thinking", "thinking": text, "signature": "s"}));
-    let user = (prop::collection::vec(result, 0..3), prop::collection::vec(prop_oneof![text.clone(), image], 1..3))
-        .prop_map(|(results, rest)| json!({"role": "user", "content": ([results, rest].concat())}));
-    let assistant = (prop::collection::vec(thinking, 0..2), prop::collection::vec(prop_oneof![text.clone(), call], 1..3))
-        .prop_map(|(thinking, rest)| json!({"role": "assistant", "content": ([thinking, rest].concat())}));
-    (prop::collection::vec((user, assistant), 1..4), prop::collection::vec(text, 0..2), 1u64..9999).prop_map(|(turns, system, max)| {
-        let messages: Vec<Value> =
-            turns.into_iter().flat_map(|(user, assistant)| [user, assistant]).chain([json!({"role": "user", "content": "end"})]).collect();
-        let tools = json!([{"name": "f", "input_schema": {"type": "object"}}]);
-        json!({"model": "claude", "max_tokens": max, "system": system, "tools": tools, "messages": messages})
-    })
-}
-
-/// The same request with the shorthands written out.
-fn long_form(mut body: Value) -> Value {
-    let lengthen = |content: &mut Value| {
-        if let Some(text) = content.as_str() {
-            *content = json!([{"type": "text", "text": text}]);
-        }
-    };
-    lengthen(&mut body["system"]);
-    if body["system"].is_null() {
-        body["system"] = json!([]);
-    }
-    body["messages"].as_array_mut().unwrap().iter_mut().for_each(|message| lengthen(&mut message["content"]));
-    body
-}
-
-proptest! {
-    /// Law: what is read is written again, in full.
-    #[test]
-    fn a_request_round_trips(body in arbitrary_body()) {
-        let text = body.to_string();
-        let request = Anthropic.decode_request(text.as_bytes()).unwrap();
-        let (out, notes) = encoded(&request, &ModelTraits::default());
-        let marks = text.matches("cache_control").count();
-        if marks <= 4 {
-            prop_assert!(notes.losses.is_empty());
-            prop_assert_eq!(long_form(out), long_form(body));
-        } else {
-            prop_assert_eq!(out.to_string().matches("cache_control").count(), 4);
-        }
-    }
-
-    /// Law: no request, however broken, does more than be refused.
-    #[test]
-    fn a_broken_request_is_refused_at_worst(body in arbitrary_body(), at in any::<prop::sample::Index>(), piece in prop::sample::select(vec!["null", "1", "\"x\"", "[]", "{}", "true", "[{}]", "[null]", "-1.5e99"])) {
-        let mut body = body;
-        let mut places = Vec::new();
-        pointers(&body, String::new(), &mut places);
-        *body.pointer_mut(&places[at.index(places.len())]).unwrap() = serde_json::from_str(piece).unwrap();
-        let text = body.to_string();
-        if let Ok(request) = Anthropic.decode_request(text.as_bytes()) {
-            let mut out = Vec::new();
-            if Anthropic.encode_request(&request, "m", &ModelTraits::default(), &mut Notes::default(), &mut out).is_ok() {
-                prop_assert!(serde_json::from_slice::<Value>(&out).is_ok());
-            }
-        }
-        // The edge refuses what is not JSON; here it must do no harm.
-        let chopped = &text.as_bytes()[..at.index(text.len())];
-        let read = Anthropic.decode_request(chopped);
-        drop(read.and_then(|r| Anthropic.encode_request(&r, "m", &ModelTraits::default(), &mut Notes::default(), &mut Vec::new())));
-    }
-}
-
-fn pointers(value: &Value, at: String, out: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => members.iter().for_each(|(key, member)| pointers(member, format!("{at}/{key}"), out)),
-        Value::Array(elements) => elements.iter().enumerate().for_each(|(i, element)| pointers(element, format!("{at}/{i}"), out)),
-        _ => {}
-    }
-    out.push(at);
-}
-
 #[test]
 fn base64_is_read_as_it_was_written() {
     let cases = [
         ("", Some("")),
         ("YQ==", Some("a")),
         ("YQ", Some("a")),
+        ("YR", Some("a")),
         ("YWI=", Some("ab")),
         ("YWJj\n", Some("abc")),
         ("Y", None),
