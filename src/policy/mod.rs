@@ -7,6 +7,7 @@ mod digest;
 pub mod features;
 pub mod fit;
 pub mod prompt;
+pub mod rules;
 
 use std::time::Duration;
 
