@@ -170,7 +170,7 @@ fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
         credentials: Credentials::new(Arc::clone(&wall)),
         env: Env { wall, rng: RootRng::from_system() },
         snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(loaded.config.policy.clone()))),
-        stores: Stores::new(bootstrap.bounds.clone(), sinks),
+        stores: Stores::new(bootstrap.bounds.clone(), bootstrap.identity.clone(), sinks),
         drain: Drain::default(),
     }
 }

@@ -8,19 +8,21 @@ use http::request::Parts;
 use super::Pipeline;
 use super::ingress::{self, Call};
 use super::outbound;
-use super::routing::{self, Routed};
+use super::routing::{self, Asker, Routed, Seen};
 use super::snapshot::Snapshot;
 use crate::base::body::Body;
 use crate::base::clock;
 use crate::base::json::{self, Array, Object};
 use crate::base::{Fault, FaultKind};
-use crate::config::Target;
+use crate::config::{Target, Then};
 use crate::dialect::Losses;
 use crate::ir::Operation;
 use crate::policy::Standing;
+use crate::policy::caller::Caller;
 use crate::policy::choose::{Kept, View};
-use crate::policy::features::Features;
+use crate::policy::difficulty::Difficulty;
 use crate::policy::latency::Percentiles;
+use crate::policy::prompt::last_user_text;
 
 /// What would happen to a request, as JSON.
 ///
@@ -33,28 +35,68 @@ pub async fn explain(line: &Pipeline, head: Parts, body: Bytes) -> Result<Vec<u8
         let text = format!("{} is not routed by what it asks for: chats, embeddings and counts of tokens are.", head.uri.path());
         return Err(Fault::caller(FaultKind::Unsupported, text));
     }
-    let call = ingress::receive(endpoint, head, Body::Full(body), &stores.bounds, stores.held.open()).await?;
     let snapshot = line.shared.snapshot.borrow().clone();
-    let route = snapshot.route(&call.model, stores)?;
-    let routed = routing::routed(line, &call, route);
+    let asker = Asker::of(line, &snapshot, &head.headers);
+    let call = ingress::receive(endpoint, head, Body::Full(body), &stores.bounds, stores.held.open()).await?;
+    let mut seen = Seen::of(&call, asker.clone());
+    seen.read(&call);
+    let routed = routing::routed(line, &snapshot, &call, asker);
     let mut out = Vec::with_capacity(4096);
-    json::object(&mut out, |out| document(out, line, &snapshot, &call, &routed));
+    json::object(&mut out, |out| {
+        out.string("policy", &snapshot.policy.version);
+        out.object("caller", |out| caller(out, &seen.asker.caller));
+        out.object("request", |out| request(out, &call, &seen));
+        out.array("rules", |out| rules(out, line, &snapshot, &call, &seen));
+        match &routed {
+            Ok(routed) => {
+                out.object("model", |out| model(out, routed));
+                out.array("targets", |out| targets(out, line, &call, routed));
+            }
+            Err(fault) => out.object("refused", |out| {
+                out.string("error_type", fault.kind.label());
+                out.string("message", &fault.client_text);
+            }),
+        }
+    });
     Ok(out)
 }
 
-fn document(out: &mut Object<'_>, line: &Pipeline, snapshot: &Snapshot, call: &Call, routed: &Routed) {
-    let sinks = &line.shared.stores.sinks;
-    out.string("policy", &snapshot.policy.version);
-    out.object("caller", |out| {
-        out.string("team", &sinks.team);
-        out.string("app", &sinks.app);
-    });
-    out.object("request", |out| request(out, call, &routed.features));
-    out.object("model", |out| model(out, routed));
-    out.array("targets", |out| targets(out, line, call, routed));
+fn caller(out: &mut Object<'_>, caller: &Caller<'_>) {
+    let parts = [
+        ("team", caller.team.as_deref()),
+        ("app", caller.app.as_deref()),
+        ("user", caller.user.as_deref()),
+        ("key", caller.key.as_deref()),
+    ];
+    for (name, value) in parts {
+        match value {
+            Some(value) => out.string(name, value),
+            None => out.null(name),
+        }
+    }
+    out.array("tags", |out| caller.tags.iter().for_each(|tag| out.string(tag.as_str())));
 }
 
-fn request(out: &mut Object<'_>, call: &Call, features: &Features) {
+/// Each rule up to the one that decides: whether it matches, or what does not hold.
+fn rules(out: &mut Array<'_>, line: &Pipeline, snapshot: &Snapshot, call: &Call, seen: &Seen<'_, '_>) {
+    let env = &line.shared.env;
+    for step in snapshot.rules.trace(&seen.asked(call, env.wall.now(), env.rng.fork().next_u64())) {
+        out.object(|out| {
+            out.string("rule", &routing::rule_name(step.index, step.name));
+            match step.then {
+                Then::Use(model) => out.string("use", model),
+                Then::Deny(text) => out.string("deny", text),
+            }
+            out.bool("matches", step.failed.is_none());
+            if let Some(failed) = &step.failed {
+                out.string("because", &format!("{}: expected {}, found {}", failed.key, failed.expected, failed.found));
+            }
+        });
+    }
+}
+
+fn request(out: &mut Object<'_>, call: &Call, seen: &Seen<'_, '_>) {
+    let features = &seen.features;
     out.string("dialect", call.endpoint.dialect.label());
     out.string("operation", call.endpoint.operation.label());
     out.string("model", &call.model);
@@ -64,6 +106,19 @@ fn request(out: &mut Object<'_>, call: &Call, features: &Features) {
     optional(out, "output_tokens_max", features.output_tokens_max);
     out.u64("messages", features.messages.into());
     out.array("has", |out| features.has.labels().for_each(|label| out.string(label)));
+    let Some(request) = &seen.request else { return out.null("difficulty") };
+    let difficulty = Difficulty::of(request, features, &last_user_text(request));
+    out.object("difficulty", |out| {
+        out.verbatim("value", &format!("{:.2}", difficulty.value()));
+        out.array("reasons", |out| {
+            for (reason, weight) in difficulty.reasons() {
+                out.object(|out| {
+                    out.string("reason", reason);
+                    out.verbatim("weight", &format!("{weight:.2}"));
+                });
+            }
+        });
+    });
 }
 
 fn model(out: &mut Object<'_>, routed: &Routed) {

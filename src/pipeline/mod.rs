@@ -134,16 +134,17 @@ impl Pipeline {
         B::Error: std::error::Error + 'static,
     {
         let stores = &self.shared.stores;
+        let asker = routing::Asker::of(self, snapshot, &head.headers);
         let mut call = ingress::receive(endpoint, head, body, &stores.bounds, stores.held.open()).await?;
         account.record.receiving = clock::now().duration_since(account.record.started);
         account.record.request_bytes = call.body.len() as u64;
         account.record.stream = call.stream;
-        let route = snapshot.route(&call.model, stores)?;
-        account.record.model = Some(Arc::clone(&route.name));
-        if let Some(counted) = models::count_tokens_here(&call, &route)? {
+        let routed = routing::routed(self, snapshot, &call, asker)?;
+        account.record.model = Some(Arc::clone(&routed.route.name));
+        account.record.rule = routed.rule.clone();
+        if let Some(counted) = models::count_tokens_here(&call, &routed.route)? {
             return Ok(counted);
         }
-        let routed = routing::routed(self, &call, route);
         attempt::first_good(self, &mut call, &routed, account).await
     }
 

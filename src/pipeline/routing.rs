@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::HeaderMap;
+
 use super::Pipeline;
 use super::account::tokens_of_bytes;
 use super::ingress::Call;
-use super::snapshot::Route;
+use super::snapshot::{Route, Snapshot};
 use crate::base::clock::{self, Instant};
 use crate::base::rng::Rng;
-use crate::ir::Operation;
+use crate::base::{Fault, FaultKind, Origin};
+use crate::config::Then;
+use crate::ir::{Operation, Request};
+use crate::policy::caller::Caller;
 use crate::policy::choose::Candidate;
 use crate::policy::features::{Features, Has};
 use crate::policy::fit::{Misfit, fits};
+use crate::policy::rules::{Asked, Match};
 
 /// Where an exchange goes.
 pub(super) struct Routed {
@@ -22,6 +28,8 @@ pub(super) struct Routed {
     pub order: Vec<usize>,
     /// What the request is, as far as it was read.
     pub features: Features,
+    /// The rule that named the model.
+    pub rule: Option<Arc<str>>,
 }
 
 impl Routed {
@@ -31,19 +39,110 @@ impl Routed {
     }
 }
 
-/// Finds where a call goes.
-pub(super) fn routed(line: &Pipeline, call: &Call, route: Arc<Route>) -> Routed {
-    let features = features(call, &route);
+/// Who asks, with all that rules may look at beside the call itself.
+#[derive(Clone)]
+pub(super) struct Asker<'a> {
+    /// Who.
+    pub caller: Caller<'a>,
+    /// The headers as they came; empty where there are no rules.
+    pub headers: HeaderMap,
+}
+
+impl<'a> Asker<'a> {
+    /// The asker of a request, before our own headers are taken out of it.
+    pub(super) fn of(line: &'a Pipeline, snapshot: &Snapshot, headers: &HeaderMap) -> Self {
+        let headers_kept = if snapshot.rules.is_empty() { HeaderMap::new() } else { headers.clone() };
+        Self { caller: Caller::of(&line.shared.stores.identity, headers), headers: headers_kept }
+    }
+}
+
+/// Finds where a call goes: rule → model → targets in order.
+///
+/// # Errors
+/// A rule refuses it, or there is no such model.
+pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: Asker<'_>) -> Result<Routed, Fault> {
+    let stores = &line.shared.stores;
     let env = &line.shared.env;
-    let order = match route.targets.len() {
-        1 => vec![0],
-        _ => order(&route, &features, clock::now(), env.wall.now(), &mut env.rng.fork()),
+    let mut rng = env.rng.fork();
+    let (now, at) = (clock::now(), env.wall.now());
+    if snapshot.rules.is_empty() {
+        let route = snapshot.route(&call.model, stores)?;
+        let features = if route.reads { read(call).1 } else { unread(call) };
+        let order = order(&route, &features, now, at, &mut rng);
+        return Ok(Routed { route, order, features, rule: None });
+    }
+    let mut seen = Seen::of(call, asker);
+    let draw = rng.next_u64();
+    if call.endpoint.operation == Operation::Chat && snapshot.rules.depend_on_request(&seen.asked(call, at, draw)) {
+        seen.read(call);
+    }
+    let (model, rule) = match snapshot.rules.first(&seen.asked(call, at, draw)) {
+        None => (call.model.as_str(), None),
+        Some(Match { then: Then::Use(model), index, name }) => (model.as_str(), Some(rule_name(index, name).into())),
+        Some(Match { then: Then::Deny(text), index, name }) => {
+            let cause = format!("denied by the rule {}", rule_name(index, name));
+            return Err(Fault::new(FaultKind::Forbidden, Origin::Gateway, text.clone()).code("denied_by_rule").cause(cause));
+        }
     };
-    Routed { route, order, features }
+    let route = snapshot.route(model, stores)?;
+    if route.reads && call.endpoint.operation == Operation::Chat {
+        seen.read(call);
+    }
+    let order = order(&route, &seen.features, now, at, &mut rng);
+    Ok(Routed { route, order, features: seen.features, rule })
+}
+
+/// What rules see of a call, read as far as it must be.
+pub(super) struct Seen<'c, 'a> {
+    pub(super) asker: Asker<'a>,
+    pub(super) features: Features,
+    pub(super) request: Option<Request<'c>>,
+}
+
+impl<'c, 'a> Seen<'c, 'a> {
+    /// What shows without reading the request.
+    pub(super) fn of(call: &'c Call, asker: Asker<'a>) -> Self {
+        let features = Features::of_bytes(call.endpoint.dialect, &call.body, &call.envelope, call.stream);
+        Self { asker, features, request: None }
+    }
+
+    /// Reads it, once. What cannot be read may still pass as it is, so that is no refusal.
+    pub(super) fn read(&mut self, call: &'c Call) {
+        if self.request.is_none() {
+            let (request, features) = read(call);
+            self.features = features;
+            let caller = std::mem::take(&mut self.asker.caller);
+            self.asker.caller = caller.or_user(request.as_ref().and_then(|request| request.user.as_ref()));
+            self.request = request;
+        }
+    }
+
+    /// What is asked of the rules.
+    pub(super) fn asked<'s>(&'s self, call: &'s Call, at: SystemTime, draw: u64) -> Asked<'s> {
+        Asked {
+            model: &call.model,
+            operation: call.endpoint.operation,
+            stream: call.stream,
+            headers: &self.asker.headers,
+            caller: &self.asker.caller,
+            features: &self.features,
+            request: self.request.as_ref(),
+            at,
+            draw,
+        }
+    }
+}
+
+/// A rule's name, or its place in the file.
+pub(super) fn rule_name(index: usize, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("routes[{index}]"), str::to_owned)
 }
 
 /// The targets that fit a request, in the order in which they are to be asked.
 pub fn order(route: &Route, features: &Features, now: Instant, at: SystemTime, rng: &mut Rng) -> Vec<usize> {
+    if route.targets.len() == 1 {
+        return vec![0];
+    }
     let (candidates, _) = candidates(route, features, now);
     route.chooser.order(features, &candidates, now, at, rng).indexes
 }
@@ -66,13 +165,18 @@ pub(super) fn candidates(route: &Route, features: &Features, now: Instant) -> (V
     (candidates, misfits)
 }
 
-/// What a request is, read only as far as its route asks. What cannot be read may still pass as it is, so that is no refusal.
-fn features(call: &Call, route: &Route) -> Features {
-    if call.endpoint.operation == Operation::Chat && route.reads {
-        return match call.request() {
-            Ok(request) => Features::of(&request),
-            Err(_) => Features::of_bytes(call.endpoint.dialect, &call.body, &call.envelope, call.stream),
-        };
+/// A call, read. What cannot be read may still pass as it is, so that is no refusal.
+fn read(call: &Call) -> (Option<Request<'_>>, Features) {
+    if call.endpoint.operation == Operation::Chat
+        && let Ok(request) = call.request()
+    {
+        let features = Features::of(&request);
+        return (Some(request), features);
     }
+    (None, Features::of_bytes(call.endpoint.dialect, &call.body, &call.envelope, call.stream))
+}
+
+/// A call that nothing asks to look into.
+fn unread(call: &Call) -> Features {
     Features { input_tokens: tokens_of_bytes(call.body.len() as u64), stream: call.stream, ..Features::default() }
 }

@@ -11,11 +11,12 @@ use super::models::Listings;
 use crate::base::Fault;
 use crate::base::clock;
 use crate::base::rng::RootRng;
-use crate::config::{Bounds, Key, Model, Policy, Provider, Strategy, Target};
+use crate::config::{Bounds, Identity, Key, Model, Policy, Provider, Strategy, Target};
 use crate::policy::choose::{Chooser, Entrant};
 use crate::policy::fleet::{AliasState, Fleet, TargetState};
 use crate::policy::health::Health;
 use crate::policy::quote::Quote;
+use crate::policy::rules::Rules;
 use crate::telemetry::{ExchangeMeters, Sinks};
 
 /// How many model names are kept resolved. Names beyond are resolved anew each time.
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// `x-outrider-policy`.
     pub version: HeaderValue,
+    /// Which request goes to which model.
+    pub rules: Rules,
     routes: RwLock<HashMap<Box<str>, Arc<Route>>>,
 }
 
@@ -65,7 +68,7 @@ impl Snapshot {
     /// A snapshot of a policy.
     pub fn new(policy: Policy) -> Self {
         let version = HeaderValue::from_str(&policy.version).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { policy, version, routes: RwLock::default() }
+        Self { rules: Rules::new(&policy.routes), policy, version, routes: RwLock::default() }
     }
 
     /// The route of a model name.
@@ -134,6 +137,8 @@ impl RouteTarget {
 
 /// What outlives a reload.
 pub struct Stores {
+    /// Who this sidecar serves.
+    pub identity: Identity,
     /// What targets and aliases did.
     pub fleet: Fleet,
     /// Scatters the probes of targets.
@@ -154,8 +159,9 @@ pub struct Stores {
 
 impl Stores {
     /// Empty stores.
-    pub fn new(bounds: Bounds, sinks: Sinks) -> Self {
+    pub fn new(bounds: Bounds, identity: Identity, sinks: Sinks) -> Self {
         Self {
+            identity,
             fleet: Fleet::default(),
             rng: RootRng::from_system(),
             held: Held::new(bounds.held_bytes_max),

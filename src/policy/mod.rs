@@ -17,6 +17,7 @@ pub mod hedge;
 pub mod latency;
 pub mod prompt;
 pub mod quote;
+pub mod rules;
 pub mod sticky;
 pub mod tries;
 

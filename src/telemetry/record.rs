@@ -88,6 +88,8 @@ pub struct Record {
     pub stream: bool,
     /// The alias or model asked for, once it is known to exist.
     pub model: Option<Arc<str>>,
+    /// The rule that named the model.
+    pub rule: Option<Arc<str>>,
     /// Who answered, or was asked last: `provider/model`, and its meters.
     pub target: Option<(Arc<str>, Arc<ExchangeMeters>)>,
     /// Tries made.
@@ -128,6 +130,7 @@ impl Record {
             dialect: None,
             stream: false,
             model: None,
+            rule: None,
             target: None,
             attempts: 0,
             hedge_lost_tokens: 0,
@@ -211,6 +214,7 @@ impl Record {
                     operation = self.operation.map(Operation::label),
                     dialect = self.dialect.map(Dialect::label),
                     model = self.model.as_deref(),
+                    rule = self.rule.as_deref(),
                     target_model = self.target.as_ref().map(|(name, _)| &**name),
                     stream = self.stream,
                     status = self.status.map(u64::from),

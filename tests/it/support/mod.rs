@@ -328,7 +328,7 @@ impl World {
             credentials: Credentials::new(Arc::clone(&wall)),
             env: Env { wall, rng: RootRng::seeded(1) },
             snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(config.policy))),
-            stores: Stores::new(config.bootstrap.bounds, sinks),
+            stores: Stores::new(config.bootstrap.bounds, config.bootstrap.identity, sinks),
             drain: Drain::default(),
         };
         let upstream = Upstream::new(connector, 16);
