@@ -181,7 +181,12 @@ impl<'t> Try<'t> {
             }
             let body = answer::collect(body, ERROR_BYTES_MAX, Some(timeout.idle), &mut hold).await?;
             let (provider, caller) = (prepared.dialect, call.endpoint.dialect);
-            return Err(answer::refusal(provider, caller, head.status, head.headers, body, sent.as_ref()));
+            let mut refusal = answer::refusal(provider, caller, head.status, head.headers, body, sent.as_ref());
+            if head.status.is_redirection() {
+                // An app that follows it would go past this process, to a place of the upstream's choice, with its own key.
+                refusal.raw = None;
+            }
+            return Err(refusal);
         }
         let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         // A JSON array is told from one answer by what was asked for only.

@@ -235,6 +235,11 @@ impl Relay {
                 self.state = State::Over;
                 self.settle();
             }
+            (State::Open, _) if self.decoder.is_none() => {
+                // Unread, so unjudged: it closed as HTTP closes, and the bytes went through as they came.
+                self.state = State::Over;
+                self.settle();
+            }
             (State::Open, _) => self.truncated("the stream closed without its end mark".to_owned()),
             (State::Whole, Some(rest)) if matches!(self.mode, Mode::Forward { .. }) => {
                 self.out.push(rest);
@@ -273,12 +278,6 @@ impl Relay {
     }
 
     fn truncated(&mut self, cause: String) {
-        if self.decoder.is_none() {
-            // Unread, so unjudged: the bytes went through as they came.
-            self.state = State::Over;
-            self.settle();
-            return;
-        }
         let text = "The provider's answer broke off before its end; what came so far is incomplete.";
         self.fail(Fault::upstream(FaultKind::Truncated, text).cause(cause));
     }
