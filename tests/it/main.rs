@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "the scripted providers are tasks of the test")]
 
+mod attempts;
 mod corpus;
 mod embed;
 mod square;
@@ -18,6 +19,8 @@ mod opaque;
 mod pairs;
 mod providers;
 mod socket;
+#[path = "../badday/speech.rs"]
+mod speech;
 mod support;
 mod traps;
 mod transport;

@@ -35,6 +35,8 @@ pub struct Seen {
     pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// When it was there whole.
+    pub at: tokio::time::Instant,
 }
 
 impl Seen {
@@ -52,6 +54,8 @@ pub enum Script {
     Stream(Vec<(Duration, Bytes)>, End),
     /// A head of its own, then pieces.
     Raw(u16, Vec<(&'static str, String)>, Vec<(Duration, Bytes)>, End),
+    /// The same after a pause.
+    Later(Duration, Box<Script>),
     /// Never a head.
     Hang,
     /// The connection closes without an answer.
@@ -155,7 +159,13 @@ impl Dial for Net {
                 return Err(std::io::Error::other("failed to lookup address information: no such host"));
             };
             let nth = provider.dialled.fetch_add(1, Ordering::SeqCst);
-            let probe = Seen { method: Method::GET, uri: Uri::from_static("/dial"), headers: HeaderMap::new(), body: Bytes::new() };
+            let probe = Seen {
+                method: Method::GET,
+                uri: Uri::from_static("/dial"),
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+                at: tokio::time::Instant::now(),
+            };
             if matches!((provider.decide)(&probe, nth), Script::Refuse) {
                 return Err(std::io::ErrorKind::ConnectionRefused.into());
             }
@@ -195,14 +205,19 @@ async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Result<R
     let mut watch = Watch::new(Arc::clone(&provider));
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let seen = Seen { method: head.method, uri: head.uri, headers: head.headers, body };
+    let seen = Seen { method: head.method, uri: head.uri, headers: head.headers, body, at: tokio::time::Instant::now() };
     let nth = {
         let mut all = provider.seen.lock().unwrap();
         all.push(seen.clone());
         all.len() - 1
     };
     let sse = || vec![("content-type", "text/event-stream; charset=utf-8".to_owned())];
-    let (status, headers, pieces, end) = match (provider.decide)(&seen, nth) {
+    let mut script = (provider.decide)(&seen, nth);
+    while let Script::Later(pause, then) = script {
+        tokio::time::sleep(pause).await;
+        script = *then;
+    }
+    let (status, headers, pieces, end) = match script {
         Script::Answer(status, headers, body) => {
             watch.done = true;
             let mut response = Response::builder().status(status);
@@ -214,7 +229,7 @@ async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Result<R
         }
         Script::Stream(pieces, end) => (200, sse(), pieces, end),
         Script::Raw(status, headers, pieces, end) => (status, headers, pieces, end),
-        Script::Hang => std::future::pending().await,
+        Script::Hang | Script::Later(..) => std::future::pending().await,
         Script::Drop | Script::Refuse => {
             watch.done = true;
             return Err(std::io::Error::other("scripted"));
@@ -403,11 +418,16 @@ impl World {
 
     /// Asserts that nothing is open, held or relayed any more, and that exactly `exchanges` accounts were closed.
     pub fn assert_settled(&self, exchanges: usize) {
+        self.assert_idle();
+        assert_eq!(self.metric("outrider_requests_total", &[]) as usize, exchanges, "closed accounts");
+    }
+
+    /// Asserts that nothing is open, held or relayed any more.
+    pub fn assert_idle(&self) {
         let stores = &self.line.shared.stores;
         assert_eq!(stores.exchanges.load(Ordering::SeqCst), 0, "open accounts");
         assert_eq!(stores.streams.load(Ordering::SeqCst), 0, "open streams");
         assert_eq!(stores.held.bytes(), 0, "held bytes");
-        assert_eq!(self.metric("outrider_requests_total", &[]) as usize, exchanges, "closed accounts");
     }
 }
 
