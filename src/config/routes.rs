@@ -187,6 +187,8 @@ enum Stars {
     Alone,
     /// One, at the end.
     End,
+    /// One, at the beginning.
+    Beginning,
     Other,
 }
 
@@ -197,6 +199,7 @@ impl Glob {
             None => Stars::None,
             Some(_) if pattern.bytes().all(|byte| byte == b'*') => Stars::Alone,
             Some(at) if at + 1 == pattern.len() => Stars::End,
+            Some(0) if pattern.bytes().filter(|byte| *byte == b'*').count() == 1 => Stars::Beginning,
             Some(_) => Stars::Other,
         };
         Self { pattern: pattern.into(), stars }
@@ -208,6 +211,7 @@ impl Glob {
             Stars::None => *self.pattern == *text,
             Stars::Alone => true,
             Stars::End => text.as_bytes().starts_with(self.pattern.as_bytes().split_last().map_or(&[], |(_, start)| start)),
+            Stars::Beginning => text.as_bytes().ends_with(self.pattern.as_bytes().split_first().map_or(&[], |(_, end)| end)),
             Stars::Other => values::matches(&self.pattern, text),
         }
     }
@@ -303,6 +307,15 @@ impl Sticky {
 pub struct Words {
     /// The words as they were written.
     pub list: Vec<String>,
-    /// What finds one of them.
-    pub regex: Regex,
+    /// What finds them, be they whole or not: quick where it finds none.
+    likely: Regex,
+    /// What finds one of them whole.
+    whole: Regex,
+}
+
+impl Words {
+    /// Whether one of them stands in a text.
+    pub fn are_in(&self, text: &str) -> bool {
+        self.likely.is_match(text) && self.whole.is_match(text)
+    }
 }

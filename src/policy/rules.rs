@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use super::caller::Caller;
 use super::difficulty::Difficulty;
+use super::digest::Digest;
 use super::features::Features;
 use super::prompt;
 use crate::config::{Route, Then};
@@ -175,11 +176,23 @@ struct Seen<'a> {
     asked: &'a Asked<'a>,
     text: OnceCell<Cow<'a, str>>,
     difficulty: OnceCell<Difficulty>,
+    minutes: OnceCell<i64>,
+    user: OnceCell<Option<u64>>,
 }
 
 impl<'a> Seen<'a> {
     fn new(asked: &'a Asked<'a>) -> Self {
-        Self { asked, text: OnceCell::new(), difficulty: OnceCell::new() }
+        Self { asked, text: OnceCell::new(), difficulty: OnceCell::new(), minutes: OnceCell::new(), user: OnceCell::new() }
+    }
+
+    /// The time, in minutes since the epoch.
+    fn minutes(&self) -> i64 {
+        *self.minutes.get_or_init(|| condition::minutes(self.asked.at))
+    }
+
+    /// The user's digest, where the user is known.
+    fn user(&self) -> Option<u64> {
+        *self.user.get_or_init(|| self.asked.caller.user.as_deref().map(|user| Digest::new().bytes(user.as_bytes()).finish()))
     }
 
     /// The last user message; `None` where the request was not decoded.

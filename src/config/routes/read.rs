@@ -275,25 +275,31 @@ fn words(reading: &Reading<'_>, table: &Table<'_, '_>) -> Option<Words> {
     let listed = listed(reading, table, "words")?;
     let at = table.spot("words");
     let list: Vec<String> = listed.into_iter().map(|text| text.value.trim().to_owned()).collect();
-    let regex = word_regex(&list).map_err(|_| format!("{} words are too many to look for at once (divide them among rules)", list.len()));
-    Some(Words { regex: reading.accept(&at, regex)?, list })
+    let found = regexes(list).map_err(|(many, _)| format!("{many} words are too many to look for at once (divide them among rules)"));
+    reading.accept(&at, found)
 }
 
-/// What finds one of the words. Whatever a word borders on is part of the match, so that finding needs no look-around, which
-/// is slow beyond ASCII.
-fn word_regex(words: &[String]) -> Result<Regex, regex::Error> {
+/// What finds one of the words: as it stands, and whole. Whatever a word borders on is part of the match, so that finding needs
+/// no look-around, which is slow beyond ASCII.
+fn regexes(list: Vec<String>) -> Result<Words, (usize, regex::Error)> {
+    let escaped = |word: &String| word.split_whitespace().map(regex::escape).collect::<Vec<_>>().join(r"\s+");
+    let any_case = |pattern: &str| builder(&format!("(?i:{pattern})")).build();
     let mut groups = Vec::new();
     for borders in [(true, true), (true, false), (false, true), (false, false)] {
         let bordered = |edge: Option<char>| edge.is_some_and(is_bordered);
-        let own = words.iter().filter(|word| (bordered(word.chars().next()), bordered(word.chars().next_back())) == borders);
-        let own: Vec<String> = own.map(|word| word.split_whitespace().map(regex::escape).collect::<Vec<_>>().join(r"\s+")).collect();
+        let own = list.iter().filter(|word| (bordered(word.chars().next()), bordered(word.chars().next_back())) == borders);
+        let own: Vec<String> = own.map(escaped).collect();
         let before = if borders.0 { r"(?:\A|\W)" } else { "" };
         let after = if borders.1 { r"(?:\W|\z)" } else { "" };
         if !own.is_empty() {
             groups.push(format!("{before}(?:{}){after}", own.join("|")));
         }
     }
-    builder(&format!("(?i:{})", groups.join("|"))).build()
+    let likely = any_case(&list.iter().map(escaped).collect::<Vec<_>>().join("|"));
+    match (likely, any_case(&groups.join("|"))) {
+        (Ok(likely), Ok(whole)) => Ok(Words { list, likely, whole }),
+        (Err(error), _) | (_, Err(error)) => Err((list.len(), error)),
+    }
 }
 
 /// Whether words that begin or end with it are set apart in writing: Chinese, Japanese, Thai and their neighbours write no

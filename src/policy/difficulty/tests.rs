@@ -140,20 +140,89 @@ const PROMPTS: &[(&str, bool)] = &[
     ),
 ];
 
+/// More of both kinds, written after the weights were found and not used to better them.
+const HELD_OUT: &[(&str, bool)] = &[
+    ("Can you tell me a joke about cats?", false),
+    ("good morning! is anybody there?", false),
+    ("Which of these is a fruit: carrot, banana, potato?", false),
+    ("How do you say 'good night' in Italian?", false),
+    ("What year did the Berlin Wall fall?", false),
+    ("Pull out the phone numbers from this text: call 555-0199 or 555-0123 after five.", false),
+    ("Is this email urgent, normal or low priority? 'The server room is flooding, please call me at once!'", false),
+    ("Turn this into a table with the columns name and age: Tim is 5, Ana is 7, and Jo is 9 years old.", false),
+    ("Make this sentence past tense: She goes to the market.", false),
+    (
+        "Summarise the minutes below in three bullet points.\n\nThe team agreed to ship on Friday. Testing must be finished by Wednesday. Marketing needs the texts by Thursday at noon.",
+        false,
+    ),
+    ("Suggest five names for a coffee shop.", false),
+    ("Rewrite the following in a formal tone: hey guys, the thing is broken again, pls fix asap", false),
+    (
+        "A train leaves Leeds at 60 km/h and another leaves York, 40 km away, at 45 km/h an hour later on the same line. Compute where they meet, and explain how the answer changes if the second must stop for 10 minutes.",
+        true,
+    ),
+    (
+        "Write a function in Go that merges k sorted channels into one without leaking goroutines when the consumer stops early, and explain the complexity.",
+        true,
+    ),
+    (
+        "Show that every bounded sequence of real numbers has a convergent subsequence, and give a counterexample in an infinite-dimensional space.",
+        true,
+    ),
+    (
+        "Our Postgres query went from 40 ms to 9 s after a migration that added an index. EXPLAIN shows a nested loop instead of a hash join. What are the likely causes, how would you verify each, and which fix would you try first?",
+        true,
+    ),
+    (
+        "Design the schema and the API for a booking system in which double bookings must never happen, even when two requests arrive at the same instant, and discuss the trade-offs of at least two locking strategies.",
+        true,
+    ),
+    (
+        "Evaluate the ethical arguments for and against mandatory organ donation, and argue which is strongest from a Kantian point of view.",
+        true,
+    ),
+    (
+        "There are 100 prisoners and a room with a light bulb. Plan a strategy by which they can determine with certainty that everybody has been in the room, and prove that it works.",
+        true,
+    ),
+    (
+        "Find the bug:\n```c\nint *f(void) {\n    int x[4] = {0};\n    for (int i = 0; i <= 4; i++) x[i] = i;\n    return x;\n}\n```\nExplain every undefined behaviour and how a compiler may exploit it.",
+        true,
+    ),
+    (
+        "Minimize the cost of a closed cylinder that must hold exactly 1 litre, given that the lid costs twice as much as the rest. Derive the optimum and check the second derivative.",
+        true,
+    ),
+    (
+        "Write an essay comparing the causes of the French and the Russian revolutions, with a thesis, three arguments and one counterargument for each.",
+        true,
+    ),
+    (
+        "Simulate by hand how the Raft algorithm elects a leader when two of five nodes are partitioned, and explain why no two leaders can commit in the same term.",
+        true,
+    ),
+    (
+        "Propose a pricing model for our API: revenue must not fall, heavy users should pay more, and no customer's bill may rise by more than 15 %. Justify the model with a worked example.",
+        true,
+    ),
+];
+
 const THRESHOLD: f32 = 0.4;
 
 #[test]
 #[expect(clippy::print_stderr, reason = "the accuracy is said aloud")]
 fn it_divides_the_hard_from_the_easy() {
-    let judged: Vec<_> = PROMPTS.iter().map(|(text, hard)| (Difficulty::of_text(text, text.len()), *hard, *text)).collect();
-    let wrong: Vec<_> = judged.iter().filter(|(difficulty, hard, _)| (difficulty.value() >= THRESHOLD) != *hard).collect();
-    let right = judged.len() - wrong.len();
-    eprintln!("{right} of {} prompts on the right side of {THRESHOLD}", judged.len());
-    for (difficulty, _, text) in &wrong {
-        let why: Vec<_> = difficulty.reasons().map(|(reason, weight)| format!("{reason} {weight:+.2}")).collect();
-        eprintln!("{:.2} {} ({})", difficulty.value(), text.chars().take(60).collect::<String>(), why.join(", "));
+    for (name, prompts, least_percent) in [("known", PROMPTS, 95), ("held out", HELD_OUT, 80)] {
+        let judged: Vec<_> = prompts.iter().map(|(text, hard)| (Difficulty::of_text(text, text.len()), *hard, *text)).collect();
+        let wrong: Vec<_> = judged.iter().filter(|(difficulty, hard, _)| (difficulty.value() >= THRESHOLD) != *hard).collect();
+        let right = judged.len() - wrong.len();
+        eprintln!("{right} of {} {name} prompts on the right side of {THRESHOLD}", judged.len());
+        for (difficulty, _, text) in &wrong {
+            let why: Vec<_> = difficulty.reasons().map(|(reason, weight)| format!("{reason} {weight:+.2}")).collect();
+            eprintln!("  {:.2} {} ({})", difficulty.value(), text.chars().take(60).collect::<String>(), why.join(", "));
+        }
+        assert!(right * 100 >= judged.len() * least_percent, "{name}");
     }
-    assert!(judged.len() >= 40 && right * 100 >= judged.len() * 95);
 }
 
 #[test]

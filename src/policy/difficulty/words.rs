@@ -42,46 +42,51 @@ impl Seen {
     }
 
     fn look(&mut self, text: &str) {
-        self.code += text.matches("```").count() as u32;
-        text.lines().for_each(|line| self.line(line));
-        // Words of which only the first many letters are kept are none of ours.
-        let (mut word, mut length) = ([0_u8; LONGEST], 0);
-        let ends = |seen: &mut Self, word: &[u8; LONGEST], length: usize| {
-            if let Some(kind) = word.get(..length).and_then(kind) {
-                seen.count(kind);
-            }
-        };
-        for byte in text.bytes() {
+        let bytes = text.as_bytes();
+        let (mut start, mut before) = (None, b'\n');
+        for (at, byte) in bytes.iter().copied().enumerate() {
             if byte.is_ascii_alphabetic() || byte >= 0x80 {
-                if let Some(place) = word.get_mut(length) {
-                    *place = byte.to_ascii_lowercase();
+                start = start.or(Some(at));
+            } else {
+                if let Some(from) = start.take() {
+                    self.word(bytes.get(from..at).unwrap_or_default());
                 }
-                length += 1;
-            } else if length > 0 {
-                ends(self, &word, length);
-                length = 0;
+                self.sign(before, byte, bytes.get(at + 1..).unwrap_or_default());
             }
-            if byte == b'?' {
-                self.questions += 1;
+            if before == b'\n' {
+                self.steps += u32::from(begins_item(bytes.get(at..).unwrap_or_default()));
             }
+            before = byte;
         }
-        ends(self, &word, length);
-        self.maths += text.chars().filter(|c| is_maths(*c)).count().min(8) as u32;
+        self.word(start.and_then(|from| bytes.get(from..)).unwrap_or_default());
+        if !text.is_ascii() {
+            self.maths += text.chars().filter(|c| is_maths(*c)).count().min(8) as u32;
+        }
     }
 
-    fn line(&mut self, line: &str) {
-        let line = line.trim();
-        let numbered = line.split_once(['.', ')']).is_some_and(|(number, rest)| {
-            (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) && rest.starts_with(' ')
-        });
-        self.steps += u32::from(numbered || line.starts_with("- ") || line.starts_with("* "));
-        let code = line.ends_with(['{', '}', ';'])
-            || line.ends_with("):")
-            || ["=>", "->", "::", "==", "!=", "();", "</"].iter().any(|sign| line.contains(sign));
-        self.code += u32::from(code);
-        self.maths +=
-            ["\\frac", "\\int", "\\sum", "\\sqrt", "^2", "^n", "x^", "= 0", " mod "].iter().filter(|sign| line.contains(**sign)).count()
-                as u32;
+    fn word(&mut self, word: &[u8]) {
+        if let Some(kind) = kind(word) {
+            self.count(kind);
+        }
+    }
+
+    /// A byte that is no letter, with the one before and those behind.
+    fn sign(&mut self, before: u8, byte: u8, behind: &[u8]) {
+        let next = behind.first().copied().unwrap_or(b'\n');
+        match (before, byte, next) {
+            (_, b'?', _) => self.questions += 1,
+            (_, b'{' | b'}' | b';', b'\n' | b'\r')
+            | (b'=' | b'-', b'>', _)
+            | (b':', b':', _)
+            | (b'=' | b'!', b'=', _)
+            | (b')', b':', b'\n' | b'\r')
+            | (b'(', b')', b';')
+            | (_, b'<', b'/') => self.code += 1,
+            (b'`', b'`', b'`') => self.code += 1,
+            (_, b'^', b'0'..=b'9' | b'n' | b'k' | b'{') | (b'x' | b'y' | b'n', b'^', _) | (b'=', b' ', b'0') => self.maths += 1,
+            (_, b'\\', _) if COMMANDS.iter().any(|command| behind.starts_with(command)) => self.maths += 1,
+            _ => {}
+        }
     }
 
     fn count(&mut self, kind: Kind) {
@@ -97,6 +102,18 @@ impl Seen {
             Kind::Routine => &mut self.routine,
         };
         *number += 1;
+    }
+}
+
+/// What formulae of TeX begin with.
+const COMMANDS: [&[u8]; 6] = [b"frac", b"int", b"sum", b"sqrt", b"prod", b"mathbb"];
+
+/// Whether a line begins with a number or a bullet.
+fn begins_item(line: &[u8]) -> bool {
+    match line {
+        [b'-' | b'*', b' ', ..] | [b'0'..=b'9', b'.' | b')', b' ', ..] => true,
+        [b'0'..=b'9', b'0'..=b'9', b'.' | b')', b' ', ..] => true,
+        _ => false,
     }
 }
 
@@ -142,14 +159,61 @@ enum Kind {
 /// The longest word of the tables below, in bytes.
 const LONGEST: usize = 20;
 
+/// What a word is, whatever its case beyond ASCII.
 fn kind(word: &[u8]) -> Option<Kind> {
-    let place = WORDS.binary_search_by(|(own, _)| own.as_bytes().cmp(word)).ok()?;
-    WORDS.get(place).map(|(_, kind)| *kind)
+    let word = word.get(..word.len().min(LONGEST + 1)).unwrap_or_default();
+    if word.len() < SHORTEST || word.len() > LONGEST {
+        return None;
+    }
+    let mut slot = slot(word);
+    // Half of the slots are empty, so that the walk is short and ends.
+    while let Some(place) = SLOTS.get(slot).copied().filter(|place| *place != EMPTY) {
+        let (own, kind) = WORDS.get(usize::from(place))?;
+        if own.as_bytes().eq_ignore_ascii_case(word) {
+            return Some(*kind);
+        }
+        slot = (slot + 1) % SLOTS.len();
+    }
+    None
+}
+
+/// The shortest word of the table, in bytes.
+const SHORTEST: usize = 2;
+
+const EMPTY: u16 = u16::MAX;
+
+/// The places of the words, by their digests.
+static SLOTS: [u16; 1024] = slots();
+
+const fn slots() -> [u16; 1024] {
+    let mut slots = [EMPTY; 1024];
+    let mut place = 0;
+    while place < WORDS.len() {
+        let mut at = slot(WORDS[place].0.as_bytes());
+        while slots[at] != EMPTY {
+            at = (at + 1) % slots.len();
+        }
+        slots[at] = place as u16;
+        place += 1;
+    }
+    slots
+}
+
+/// Where a word is looked for first: by its first bytes, its last, and its length. Lower and upper case are the same to it.
+const fn slot(word: &[u8]) -> usize {
+    let mut hash = word.len() as u32;
+    let mut at = 0;
+    while at < word.len() && at < 5 {
+        hash = (hash ^ (word[at] | 0x20) as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    hash = (hash ^ (word[word.len() - 1] | 0x20) as u32).wrapping_mul(0x0100_0193);
+    ((hash ^ (hash >> 15)) % 1024) as usize
 }
 
 use Kind::{Code, Constraint, Design, Maths, Reasoning, Routine};
 
-/// In the order of their bytes.
+/// In lower case.
 const WORDS: &[(&str, Kind)] = &[
     ("algebra", Maths),
     ("algorithm", Design),
@@ -401,13 +465,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_in_order_and_short_enough_to_be_found() {
-        assert!(
-            WORDS.windows(2).all(|pair| pair[0].0 < pair[1].0),
-            "{:?}",
-            WORDS.windows(2).find(|pair| pair[0].0 >= pair[1].0).map(|pair| pair[1].0)
-        );
-        assert!(WORDS.iter().all(|(word, _)| word.len() <= LONGEST && word.to_lowercase() == *word));
-        assert!(WORDS.iter().all(|(word, _)| kind(word.as_bytes()).is_some()));
+    fn each_word_is_there_once_and_found() {
+        let words: std::collections::HashSet<_> = WORDS.iter().map(|(word, _)| word).collect();
+        assert_eq!(words.len(), WORDS.len());
+        for (word, own) in WORDS {
+            assert!((SHORTEST..=LONGEST).contains(&word.len()) && word.to_lowercase() == *word, "{word}");
+            assert!(kind(word.as_bytes()) == Some(*own) && kind(word.to_ascii_uppercase().as_bytes()) == Some(*own), "{word}");
+            assert!(kind(&word.as_bytes()[1..]).is_none_or(|_| words.contains(&&word[1..])), "{word}");
+        }
+        assert!([&b""[..], b"x", b"the", &[b'a'; 100], "é".as_bytes()].iter().all(|word| kind(word).is_none()));
     }
 }

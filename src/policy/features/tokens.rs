@@ -54,25 +54,45 @@ pub(super) fn of_escaped(bytes: &[u8]) -> Twelfths {
 
 /// Of plain text, with the number of its backslashes.
 fn of_plain(bytes: &[u8]) -> (Twelfths, u64) {
-    // The first bytes of characters, by the bytes that the character has at least; sums of a block fit a byte, so that many
-    // are counted at once.
-    let (mut beyond, mut two, mut three, mut four, mut backslashes, mut digits) = (0, 0, 0, 0, 0, 0);
-    for block in bytes.chunks(255) {
-        let mut sums = [0_u8; 6];
-        for byte in block {
-            sums[0] += u8::from(*byte >= 0x80);
-            sums[1] += u8::from(*byte >= 0xc0);
-            sums[2] += u8::from(*byte >= 0xe0);
-            sums[3] += u8::from(*byte >= 0xf0);
-            sums[4] += u8::from(*byte == b'\\');
-            sums[5] += u8::from(byte.is_ascii_digit());
-        }
-        for (sum, all) in sums.iter().zip([&mut beyond, &mut two, &mut three, &mut four, &mut backslashes, &mut digits]) {
-            *all += u64::from(*sum);
-        }
-    }
+    let mut sums = Sums::default();
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    blocks.iter().for_each(|block| sums.add(block));
+    sums.add(rest);
+    let Sums { beyond, two, three, four, backslashes, digits } = sums;
     let ascii = bytes.len() as u64 - beyond;
     (Twelfths(ASCII * ascii + DIGIT * digits + TWO_BYTES * (two - three) + THREE_BYTES * (three - four) + FOUR_BYTES * four), backslashes)
+}
+
+/// Few enough bytes that their number is a byte, and that each sum over them is a few instructions.
+const BLOCK: usize = 128;
+
+/// How many bytes are what.
+#[derive(Default)]
+struct Sums {
+    /// Not ASCII.
+    beyond: u64,
+    /// The first of a character of two bytes or more, of three, of four.
+    two: u64,
+    three: u64,
+    four: u64,
+    backslashes: u64,
+    digits: u64,
+}
+
+impl Sums {
+    #[inline]
+    fn add(&mut self, block: &[u8]) {
+        let sum = |is: fn(u8) -> bool| u64::from(block.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(is(*byte)))));
+        let beyond = sum(|byte| byte >= 0x80);
+        self.backslashes += sum(|byte| byte == b'\\');
+        self.digits += sum(|byte| byte.wrapping_sub(b'0') < 10);
+        if beyond > 0 {
+            self.beyond += beyond;
+            self.two += sum(|byte| byte >= 0xc0);
+            self.three += sum(|byte| byte >= 0xe0);
+            self.four += sum(|byte| byte >= 0xf0);
+        }
+    }
 }
 
 /// By how much the bytes of escapes count for more than the characters that they stand for.

@@ -10,7 +10,7 @@ use super::super::caller::Caller;
 use super::super::digest::Digest;
 use super::super::features::Has;
 use super::{Asked, Failed, Seen};
-use crate::config::{Between, Clock, Count, Days, Glob, Holds, Route, Sample, Sticky, Who};
+use crate::config::{Between, Clock, Count, Days, Glob, Holds, Route, Sample, Sticky, Who, Words};
 use crate::ir::Operation;
 
 /// What must be known for a condition.
@@ -41,7 +41,7 @@ pub(super) enum Condition {
     },
     Count(Count, Between),
     Share(Share),
-    Words(Box<[String]>, Regex),
+    Words(Box<Words>),
     Pattern(Regex),
 }
 
@@ -79,7 +79,7 @@ pub(super) fn all(index: usize, route: &Route) -> Vec<Condition> {
         };
         Condition::Share(Share { sample, rule })
     }));
-    all.extend(when.words.as_ref().map(|words| Condition::Words(words.list.as_slice().into(), words.regex.clone())));
+    all.extend(when.words.as_ref().map(|words| Condition::Words(Box::new(words.clone()))));
     all.extend(when.pattern.clone().map(Condition::Pattern));
     all
 }
@@ -155,15 +155,16 @@ impl Condition {
             Self::Operation(set) => set & bit(asked.operation) != 0,
             Self::Model(globs) => any(globs, asked.model),
             Self::Who(who, globs) => who_is(*who, globs, asked.caller),
-            Self::Time(clock) => within(*clock, asked.at),
+            Self::Time(clock) => within(*clock, seen.minutes()),
             Self::Header(name, glob) => {
                 let mut texts = asked.headers.get_all(name).iter().filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
                 texts.any(|text| glob.matches(text))
             }
             Self::Has { all, none } => asked.features.has.has(*all) && !asked.features.has.any(*none),
             Self::Count(count, between) => number(*count, seen).is_some_and(|number| between.has(number)),
-            Self::Share(share) => share.has(asked),
-            Self::Words(_, regex) | Self::Pattern(regex) => seen.text().is_some_and(|text| regex.is_match(text)),
+            Self::Share(share) => share.has(seen),
+            Self::Words(words) => seen.text().is_some_and(|text| words.are_in(text)),
+            Self::Pattern(regex) => seen.text().is_some_and(|text| regex.is_match(text)),
         }
     }
 }
@@ -202,22 +203,26 @@ fn number(count: Count, seen: &Seen<'_>) -> Option<u64> {
     }
 }
 
+/// Minutes since the epoch.
+pub(super) fn minutes(at: SystemTime) -> i64 {
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) => (since.as_secs() / 60).cast_signed(),
+        Err(before) => -(before.duration().as_secs().div_ceil(60).cast_signed()),
+    }
+}
+
 /// The minute of the day and the day of the week, from Monday, where it is so much later than in Greenwich.
-fn local(at: SystemTime, offset_minutes: i16) -> (u16, usize) {
+fn local(minutes: i64, offset_minutes: i16) -> (u16, usize) {
     const DAY: i64 = 24 * 60;
     // The epoch was a Thursday.
     const EPOCH_DAY: i64 = 3;
-    let minutes = match at.duration_since(UNIX_EPOCH) {
-        Ok(since) => (since.as_secs() / 60).cast_signed(),
-        Err(before) => -(before.duration().as_secs().div_ceil(60).cast_signed()),
-    };
     let minutes = minutes + i64::from(offset_minutes);
     let day = (minutes.div_euclid(DAY) + EPOCH_DAY).rem_euclid(7);
     (minutes.rem_euclid(DAY) as u16, day as usize)
 }
 
-fn within(clock: Clock, at: SystemTime) -> bool {
-    let (minute, day) = local(at, clock.offset_minutes);
+fn within(clock: Clock, minutes: i64) -> bool {
+    let (minute, day) = local(minutes, clock.offset_minutes);
     let before = (day + 6) % 7;
     match clock.from < clock.until {
         true => clock.days.has(day) && (clock.from..clock.until).contains(&minute),
@@ -227,16 +232,17 @@ fn within(clock: Clock, at: SystemTime) -> bool {
 }
 
 impl Share {
-    fn has(&self, asked: &Asked<'_>) -> bool {
-        let (_, digest) = self.place(asked);
+    fn has(&self, seen: &Seen<'_>) -> bool {
+        let (_, digest) = self.place(seen);
         // The first so many millionths of all digests: who is among them stays so when there are more.
         let bound = (u128::from(self.sample.ppm) << 64) / u128::from(Sample::ALL);
         u128::from(digest) < bound
     }
 
     /// By what a request is in the share or out of it, and its digest.
-    fn place(&self, asked: &Asked<'_>) -> (Sticky, u64) {
-        let by_user = || asked.caller.user.as_deref().map(|user| (Sticky::User, self.rule.bytes(user.as_bytes()).finish()));
+    fn place(&self, seen: &Seen<'_>) -> (Sticky, u64) {
+        let asked = seen.asked;
+        let by_user = || seen.user().map(|user| (Sticky::User, self.rule.number(user).finish()));
         let by_session = || {
             let session = asked.features.session;
             (session != 0).then(|| (Sticky::Session, self.rule.number(session).finish()))
@@ -278,7 +284,7 @@ impl Condition {
                 told(key, alternatives(globs), found.unwrap_or_else(|| "none".into()))
             }
             Self::Time(clock) => {
-                let (minute, day) = local(asked.at, clock.offset_minutes);
+                let (minute, day) = local(seen.minutes(), clock.offset_minutes);
                 let time = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
                 let days: Vec<_> = Days::WORDS.iter().enumerate().filter(|(day, _)| clock.days.has(*day)).map(|(_, word)| *word).collect();
                 let expected = format!("{}-{} on {}", time(clock.from), time(clock.until), days.join(", "));
@@ -311,7 +317,7 @@ impl Condition {
                 told(key, format!("{word} {}", bound.map(show).unwrap_or_default()), found.map_or_else(|| "not known".into(), show))
             }
             Self::Share(share) => {
-                let (sticky, digest) = share.place(asked);
+                let (sticky, digest) = share.place(seen);
                 let by = match sticky {
                     Sticky::User => "by its user",
                     Sticky::Session => "by its conversation",
@@ -320,7 +326,7 @@ impl Condition {
                 let place = ((u128::from(digest) * 100_000_000) >> 64) as f64 / 1_000_000.0;
                 told("percent", format!("the first {:?} %", f64::from(share.sample.ppm) / 10_000.0), format!("at {place:.2} % {by}"))
             }
-            Self::Words(list, _) => told("words", list.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or "), text()),
+            Self::Words(words) => told("words", words.list.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or "), text()),
             Self::Pattern(regex) => told("pattern", format!("{:?}", regex.as_str()), text()),
         }
     }
