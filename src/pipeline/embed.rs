@@ -13,7 +13,7 @@ use super::Pipeline;
 use super::answer::{self, Refusal};
 use super::attempt::{self, Answered, AnsweredBody, Content, Good};
 use super::ingress::{self, Call};
-use super::outbound::Prepared;
+use super::outbound::{Prepared, elsewhere, renamed};
 use crate::base::json::{Patch, Raw};
 use crate::base::{Fault, FaultKind, Retry, Secret};
 use crate::config::{Layout, Target, Timeouts};
@@ -57,8 +57,6 @@ pub(super) fn prepare(call: &Call, target: &Target, dialect: Dialect, notes: &mu
         return Err(Fault::unsupported("model", text).retry(Retry::OtherTarget));
     }
     let request = caller.read_request(root(call)?, call.endpoint.one_embedding)?;
-    // What one model cannot, another may.
-    let elsewhere = |fault: Fault| if fault.kind == FaultKind::Unsupported { fault.retry(Retry::OtherTarget) } else { fault };
     let calls = provider.encode_request(&request, &target.model, notes).map_err(elsewhere)?;
     let inputs = calls.iter().map(|call| call.inputs).collect();
     let mut bodies = calls.into_iter().map(|call| Bytes::from(call.body));
@@ -81,13 +79,13 @@ pub(super) fn rename(call: &Call, target: &Target) -> Vec<Patch> {
     let names = speaker.names_of_model(root, call.endpoint.one_embedding).into_iter();
     let patches = names.filter_map(|name| {
         let from = name.get().as_ptr().addr().checked_sub(start)?;
-        Some(Patch { span: from..from + name.get().len(), with: super::outbound::renamed(name, &target.model) })
+        Some(Patch { span: from..from + name.get().len(), with: renamed(name, &target.model) })
     });
     patches.collect()
 }
 
 fn root(call: &Call) -> Result<Raw<'_>, Fault> {
-    Raw::validated(&call.body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))
+    call.envelope.root(&call.body).ok_or_else(|| Fault::internal("the body is not the one whose members were noted"))
 }
 
 /// Makes all the calls, a few at a time. The first that fails ends the others.

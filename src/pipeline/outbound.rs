@@ -9,8 +9,8 @@ use super::ingress::Call;
 use super::layout;
 use crate::base::body::Body;
 use crate::base::framing::Framing;
-use crate::base::json::{self, Envelope, Patch, Raw};
-use crate::base::{Fault, FaultKind, Origin};
+use crate::base::json::{self, Patch, Raw};
+use crate::base::{Fault, FaultKind, Origin, Retry};
 use crate::config::{Model, Place, Site, Target};
 use crate::dialect::{Losses, Notes, codec};
 use crate::ir::{Dialect, Operation};
@@ -87,7 +87,7 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
             call.endpoint.operation.label(),
             target.provider.name
         );
-        return Err(Fault::unsupported("model", text).retry(crate::base::Retry::OtherTarget));
+        return Err(Fault::unsupported("model", text).retry(Retry::OtherTarget));
     }
     let caller = codec(call.endpoint.dialect);
     let mut request = match call.envelope.root(&call.body) {
@@ -101,23 +101,30 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
     codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
     refuse_losses(model, target, &notes.losses)?;
-    let mut body = Bytes::from(body);
     if layout::wants_vertex_body(target, dialect) {
-        let envelope = Envelope::read(&body).map_err(|error| Fault::internal(format!("a body of our own: {error}")))?;
-        body = layout::vertex_body(&body, &envelope, call.endpoint.operation);
+        body =
+            layout::vertex_body(&target.model, &body).ok_or_else(|| Fault::internal("a body of our own does not begin with its model"))?;
     }
-    Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
+    Ok(Prepared { body: body.into(), notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
 }
 
 /// The target's name for the model, with the kind of resource before it where the caller spelled that.
 pub(super) fn renamed(spelled: Raw<'_>, model: &str) -> Bytes {
     let prefix = spelled.inner().filter(|name| name.starts_with(MODELS) && !model.starts_with(MODELS)).map_or("", |_| MODELS);
     let mut with = Vec::with_capacity(prefix.len() + model.len() + 2);
-    json::write_string(&format!("{prefix}{model}"), &mut with);
+    with.push(b'"');
+    with.extend_from_slice(prefix.as_bytes());
+    json::write_escaped(model, &mut with);
+    with.push(b'"');
     with.into()
 }
 
 const MODELS: &str = "models/";
+
+/// What one target cannot do, another may.
+pub(super) fn elsewhere(fault: Fault) -> Fault {
+    if fault.kind == FaultKind::Unsupported { fault.retry(Retry::OtherTarget) } else { fault }
+}
 
 /// A model that is `strict` refuses to lose anything.
 fn refuse_losses(model: &Model, target: &Target, losses: &Losses) -> Result<(), Fault> {
@@ -128,7 +135,7 @@ fn refuse_losses(model: &Model, target: &Target, losses: &Losses) -> Result<(), 
         target.model,
         losses.names().join(", ")
     );
-    Err(Fault::unsupported(first.clone(), text).code("unsupported_parameter").retry(crate::base::Retry::OtherTarget))
+    Err(Fault::unsupported(first.clone(), text).code("unsupported_parameter").retry(Retry::OtherTarget))
 }
 
 /// The patch that makes an OpenAI stream tell its usage: accounting must not hang on what the caller asked for.
@@ -166,7 +173,7 @@ pub(super) fn request(call: &Call, target: &Target, prepared: &Prepared) -> Resu
     };
     let Some(path) = path else {
         let text = format!("{} has no {} endpoint.", target.provider.name, call.endpoint.operation.label());
-        return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(crate::base::Retry::OtherTarget));
+        return Err(Fault::new(FaultKind::Unsupported, Origin::Gateway, text).retry(Retry::OtherTarget));
     };
     let query = match prepared.translated {
         true => codec.stream_query().filter(|_| call.stream),
