@@ -99,7 +99,7 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     }
     let mut notes = Notes::default();
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
-    codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
+    codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body).map_err(elsewhere)?;
     refuse_losses(model, target, &notes.losses)?;
     if layout::wants_vertex_body(target, dialect) {
         body =

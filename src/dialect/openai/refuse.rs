@@ -1,6 +1,6 @@
 //! What both dialects refuse to translate.
 
-use crate::base::{Fault, Retry};
+use crate::base::Fault;
 use crate::ir::{Dialect, Media, MediaKind, Message, Part, Source, Tool};
 
 /// A target that speaks one of the two.
@@ -56,7 +56,7 @@ impl Target {
                     self.name,
                     dialect.label()
                 );
-                Err(Fault::unsupported("tools", text).retry(Retry::OtherTarget))
+                Err(Fault::unsupported("tools", text))
             }
             _ => Ok(()),
         }

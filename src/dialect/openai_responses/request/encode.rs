@@ -1,8 +1,8 @@
 //! Writing a request: the members beside the conversation.
 
 use super::compose::{check_messages, items};
+use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, object};
-use crate::base::{Fault, Retry};
 use crate::dialect::openai::choice::{Form, put_output, put_tools};
 use crate::dialect::openai::refuse::Target;
 use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_sampling, put_schema, put_service_tier, put_tool_name};
@@ -58,7 +58,7 @@ pub(in super::super) fn encode(
 fn check(request: &Request<'_>) -> Result<(), Fault> {
     let cannot = |name: &str| {
         let text = format!("{name}: the target speaks OpenAI Responses, which cannot do this; leave it out, or ask another model");
-        Err(Fault::unsupported(name.to_owned(), text).retry(Retry::OtherTarget))
+        Err(Fault::unsupported(name.to_owned(), text))
     };
     if request.answers.is_some_and(|n| n > 1) {
         return cannot("n");
