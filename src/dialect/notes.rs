@@ -1,6 +1,7 @@
 //! What a translation could not say, and which names it had to change.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::base::json::Object;
 use crate::ir::{Dialect, Extension};
@@ -75,73 +76,90 @@ pub struct Notes {
     pub tools: ToolNames,
 }
 
-/// Tools that the target knows under another name, or as another kind, than the caller.
+/// Tools that the target knows under another name, or as another kind, than the caller. However many there are, a name is
+/// found at once: a caller chooses how many it sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolNames {
-    entries: Vec<ToolName>,
+    /// By the names upstream that are taken.
+    upstream: HashMap<String, Known>,
+    /// The names upstream of those that had to change.
+    fitted: HashMap<String, String>,
+    /// How often a name that begins so was taken already.
+    taken: HashMap<String, usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct ToolName {
-    upstream: String,
+struct Known {
     caller: String,
     custom: bool,
 }
+
+/// How much of a name is left free for a number behind it.
+const NUMBER_BYTES: usize = 8;
 
 impl ToolNames {
     /// The name to use upstream for `caller`: itself where it fits the charset `[a-zA-Z0-9_-]{1,max}`, else a fitting
     /// one that no other tool has. The same name gives the same answer each time.
     pub fn fit<'n>(&mut self, caller: &'n str, length_max: usize) -> Cow<'n, str> {
-        let sound = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if let Some(entry) = self.entries.iter().find(|e| e.caller == caller && e.upstream != caller) {
-            return Cow::Owned(entry.upstream.clone());
+        if let Some(fitted) = self.fitted.get(caller) {
+            return Cow::Owned(fitted.clone());
         }
-        if !caller.is_empty() && caller.len() <= length_max && caller.chars().all(sound) {
+        if fits(caller, length_max) {
             return Cow::Borrowed(caller);
         }
-        let cleaned: String = caller.chars().map(|c| if sound(c) { c } else { '_' }).collect();
-        let mut upstream: String = if cleaned.is_empty() { "tool".to_owned() } else { cleaned[..cleaned.len().min(length_max)].to_owned() };
-        let mut number = 2;
-        while self.entries.iter().any(|e| e.upstream == upstream) {
-            let suffix = format!("_{number}");
-            upstream.truncate(length_max.saturating_sub(suffix.len()));
-            upstream.push_str(&suffix);
-            number += 1;
+        let mut upstream: String = caller.chars().take(length_max).map(|c| if is_sound(c) { c } else { '_' }).collect();
+        if upstream.is_empty() {
+            "tool".clone_into(&mut upstream);
         }
-        self.entries.push(ToolName { upstream: upstream.clone(), caller: caller.to_owned(), custom: false });
+        if self.upstream.contains_key(&upstream) {
+            let stem = upstream[..upstream.len().min(length_max.saturating_sub(NUMBER_BYTES))].to_owned();
+            let number = self.taken.entry(stem.clone()).or_insert(1);
+            while self.upstream.contains_key(&upstream) {
+                *number += 1;
+                upstream = format!("{stem}_{number}");
+            }
+        }
+        self.upstream.insert(upstream.clone(), Known { caller: caller.to_owned(), custom: false });
+        self.fitted.insert(caller.to_owned(), upstream.clone());
         Cow::Owned(upstream)
     }
 
     /// Reserves the names that need no change, where any of `names` needs one: a changed name must not meet an unchanged
     /// one. Call it with all tools on offer before the first [`Self::fit`].
     pub fn reserve<'n>(&mut self, names: impl Iterator<Item = Cow<'n, str>> + Clone, length_max: usize) {
-        let sound = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        let fits = |name: &str| !name.is_empty() && name.len() <= length_max && name.chars().all(sound);
-        if names.clone().all(|name| fits(&name)) {
+        if names.clone().all(|name| fits(&name, length_max)) {
             return;
         }
-        for name in names.filter(|name| fits(name)) {
-            self.entries.push(ToolName { upstream: name.clone().into_owned(), caller: name.into_owned(), custom: false });
+        for name in names.filter(|name| fits(name, length_max)) {
+            self.upstream.insert(name.clone().into_owned(), Known { caller: name.into_owned(), custom: false });
         }
     }
 
     /// Notes that the tool known upstream as `upstream` stands for a free-form tool of the caller's.
     pub fn mark_custom(&mut self, upstream: &str, caller: &str) {
-        match self.entries.iter_mut().find(|e| e.upstream == upstream) {
-            Some(entry) => entry.custom = true,
-            None => self.entries.push(ToolName { upstream: upstream.to_owned(), caller: caller.to_owned(), custom: true }),
+        match self.upstream.get_mut(upstream) {
+            Some(known) => known.custom = true,
+            None => drop(self.upstream.insert(upstream.to_owned(), Known { caller: caller.to_owned(), custom: true })),
         }
     }
 
     /// The caller's name for an upstream one, and whether the caller's tool is a free-form one. `None`: nothing was changed.
     pub fn restore(&self, upstream: &str) -> Option<(&str, bool)> {
-        self.entries.iter().find(|e| e.upstream == upstream).map(|e| (e.caller.as_str(), e.custom))
+        self.upstream.get(upstream).map(|known| (known.caller.as_str(), known.custom))
     }
 
     /// Whether no tool was renamed.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.upstream.is_empty()
     }
+}
+
+fn is_sound(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+fn fits(name: &str, length_max: usize) -> bool {
+    !name.is_empty() && name.len() <= length_max && name.chars().all(is_sound)
 }
 
 #[cfg(test)]
@@ -168,10 +186,14 @@ mod tests {
         assert!(names.is_empty());
         assert_eq!(names.fit("a.b", 64), "a_b");
         assert_eq!(names.fit("a/b", 64), "a_b_2");
+        assert_eq!(names.fit("a b", 64), "a_b_3");
         assert_eq!(names.fit("a.b", 64), "a_b");
         assert_eq!(names.restore("a_b_2"), Some(("a/b", false)));
         let long = "x".repeat(70);
         assert_eq!(names.fit(&long, 64).len(), 64);
+        let longer = "x".repeat(71);
+        assert_eq!(names.fit(&longer, 64), format!("{}_2", "x".repeat(56)));
+        assert_eq!(names.restore(&format!("{}_2", "x".repeat(56))), Some((longer.as_str(), false)));
         assert_eq!(names.restore("get_weather"), None);
     }
 

@@ -43,6 +43,15 @@ pub(super) fn foreign(
     Ok(())
 }
 
+/// Writes a request, and nothing of one that is refused.
+///
+/// # Errors
+/// That of `write`.
+pub(super) fn all_or_nothing(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>) -> Result<(), Fault> {
+    let start = out.len();
+    write(out).inspect_err(|_| out.truncate(start))
+}
+
 /// Names the seed and the penalties as lost, for a target that has none.
 pub(super) fn penalties(request: &Request<'_>, losses: &mut Losses) {
     if request.seed.is_some() {

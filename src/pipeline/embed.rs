@@ -13,7 +13,7 @@ use super::answer::{self, Refusal};
 use super::good::{Content, Good};
 use super::ingress::{self, Call};
 use super::one_try::{Answered, AnsweredBody, Learnt, Tried, Try};
-use super::outbound::Prepared;
+use super::outbound::{Prepared, renamed};
 use crate::base::json::{Patch, Raw};
 use crate::base::{Fault, FaultKind, Secret};
 use crate::config::{Layout, Target};
@@ -78,13 +78,13 @@ pub(super) fn rename(call: &Call, target: &Target) -> Vec<Patch> {
     let names = speaker.names_of_model(root, call.endpoint.one_embedding).into_iter();
     let patches = names.filter_map(|name| {
         let from = name.get().as_ptr().addr().checked_sub(start)?;
-        Some(Patch { span: from..from + name.get().len(), with: super::outbound::renamed(name, &target.model) })
+        Some(Patch { span: from..from + name.get().len(), with: renamed(name, &target.model) })
     });
     patches.collect()
 }
 
 fn root(call: &Call) -> Result<Raw<'_>, Fault> {
-    Raw::validated(&call.body).map_err(|error| Fault::bad_request(format!("The body is not valid JSON: {error}.")))
+    call.envelope.root(&call.body).ok_or_else(|| Fault::internal("the body is not the one whose members were noted"))
 }
 
 /// Makes all the calls, a few at a time. The first that fails ends the others.

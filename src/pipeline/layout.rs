@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::base::json::{Envelope, Patch, splice};
+use crate::base::json::{self, Envelope, Patch};
 use crate::config::{Layout, Target};
 use crate::dialect::codec;
 use crate::ir::{Dialect, Operation};
@@ -66,12 +66,15 @@ pub(super) fn wants_vertex_body(target: &Target, dialect: Dialect) -> bool {
     target.provider.layout == Layout::Vertex && dialect == Dialect::Anthropic
 }
 
-/// The body that Vertex wants, from one that has no patch yet.
-pub(super) fn vertex_body(body: &Bytes, envelope: &Envelope, operation: Operation) -> Bytes {
-    splice(body, vertex_patches(body, envelope, operation))
+/// The body that Vertex wants of a chat that our codec wrote, whose first member is the model; `None` where it is not.
+pub(super) fn vertex_body(model: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let mut named = Vec::with_capacity(model.len() + 16);
+    json::object(&mut named, |object| object.string("model", model));
+    let rest = body.strip_prefix(named.strip_suffix(b"}")?)?;
+    Some([b"{", VERTEX_VERSION, rest].concat())
 }
 
-/// The patches of [`vertex_body`]; none of them touches the value of a model that stays.
+/// The patches that make the body that Vertex wants of the app's own; none of them touches the value of a model that stays.
 pub(super) fn vertex_patches(body: &Bytes, envelope: &Envelope, operation: Operation) -> Vec<Patch> {
     let versioned = envelope.get(body, "anthropic_version").is_some();
     let model = match operation {
@@ -205,10 +208,17 @@ mod tests {
             let bytes = Bytes::from(body);
             let envelope = Envelope::read(&bytes).unwrap();
             for (operation, expected) in [(Operation::Chat, chat), (Operation::CountTokens, count)] {
-                let made = vertex_body(&bytes, &envelope, operation);
+                let made = json::splice(&bytes, vertex_patches(&bytes, &envelope, operation));
                 assert_eq!(made, expected.as_bytes(), "{body}");
                 Envelope::read(&made).unwrap();
             }
         }
+    }
+    #[test]
+    fn a_translated_body_has_the_version_in_place_of_its_model() {
+        let version = r#""anthropic_version":"vertex-2023-10-16""#;
+        let made = |body: &str| vertex_body("m\"", body.as_bytes()).map(|made| String::from_utf8(made).unwrap());
+        assert_eq!(made(r#"{"model":"m\"","max_tokens":1}"#), Some(format!("{{{version},\"max_tokens\":1}}")));
+        assert_eq!(made(r#"{"max_tokens":1,"model":"m\""}"#), None);
     }
 }

@@ -9,7 +9,7 @@ use super::ingress::Call;
 use super::layout;
 use crate::base::body::Body;
 use crate::base::framing::Framing;
-use crate::base::json::{self, Envelope, Patch, Raw};
+use crate::base::json::{self, Patch, Raw};
 use crate::base::{Fault, FaultKind, Origin};
 use crate::config::{Model, Place, Site, Target};
 use crate::dialect::{Losses, Notes, codec};
@@ -94,19 +94,21 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
     let mut body = Vec::with_capacity(call.body.len() + call.body.len() / 8 + 256);
     codec(dialect).encode_request(&request, &target.model, &target.traits, &mut notes, &mut body)?;
     refuse_losses(model, target, &notes.losses)?;
-    let mut body = Bytes::from(body);
     if layout::wants_vertex_body(target, dialect) {
-        let envelope = Envelope::read(&body).map_err(|error| Fault::internal(format!("a body of our own: {error}")))?;
-        body = layout::vertex_body(&body, &envelope, call.endpoint.operation);
+        body =
+            layout::vertex_body(&target.model, &body).ok_or_else(|| Fault::internal("a body of our own does not begin with its model"))?;
     }
-    Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
+    Ok(Prepared { body: body.into(), notes, dialect, framing, translated: true, withhold_usage: false, embed: None })
 }
 
 /// The target's name for the model, with the kind of resource before it where the caller spelled that.
 pub(super) fn renamed(spelled: Raw<'_>, model: &str) -> Bytes {
     let prefix = spelled.inner().filter(|name| name.starts_with(MODELS) && !model.starts_with(MODELS)).map_or("", |_| MODELS);
     let mut with = Vec::with_capacity(prefix.len() + model.len() + 2);
-    json::write_string(&format!("{prefix}{model}"), &mut with);
+    with.push(b'"');
+    with.extend_from_slice(prefix.as_bytes());
+    json::write_escaped(model, &mut with);
+    with.push(b'"');
     with.into()
 }
 

@@ -54,7 +54,7 @@ impl Features {
     /// turns, the media, the session.
     pub fn of_bytes(dialect: Dialect, body: &[u8], envelope: &Envelope, stream: bool) -> Self {
         let (text, media) = tokens::of_unread(body);
-        let member = |name| envelope.get(body, name).and_then(|value| Raw::validated(value).ok()).filter(|value| !value.is_null());
+        let member = |name| envelope.member(body, name).filter(|value| !value.is_null());
         let within = |outer, inner| member(outer).and_then(|value| value.member(inner));
         let tools = member("tools").or_else(|| within("toolConfig", "tools"));
         let bound = ["max_completion_tokens", "max_output_tokens", "max_tokens"].into_iter().find_map(member);

@@ -427,6 +427,21 @@ async fn the_next_target_answers_where_the_first_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_target_is_asked_for_what_the_first_cannot_do() {
+    let world = World::pair();
+    let openai = world.always("openai", Script::json(200, "{}"));
+    let claude = world.always("anthropic", Script::json(200, MESSAGE));
+    let body = r#"{"model":"either","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#;
+    let reply = world.post(MESSAGES, body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("x-outrider-target"), "anthropic/claude-haiku-4-5");
+    assert_eq!((openai.seen().len(), claude.seen().len()), (0, 1));
+    let reply = world.post(MESSAGES, body.replace("either", "fast")).await;
+    assert_eq!(reply.status, 400);
+    assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_callers_mistakes_are_not_tried_again() {
     let world = World::pair();
     let openai = world.always(

@@ -124,6 +124,11 @@ impl Envelope {
         self.span(body, name).map(|span| &body[span])
     }
 
+    /// The same, to be read further.
+    pub fn member<'b>(&self, body: &'b [u8], name: &str) -> Option<Raw<'b>> {
+        simdutf8::basic::from_utf8(self.get(body, name)?).ok().map(Raw::walked)
+    }
+
     /// The span of the value of the member with exactly this name.
     pub fn span(&self, body: &[u8], name: &str) -> Option<Range<usize>> {
         self.members.iter().find(|m| key_is(&body[m.key.clone()], name)).map(|m| m.value.clone())

@@ -33,20 +33,6 @@ impl<'a> Raw<'a> {
         Ok(Self(&text[start..end]))
     }
 
-    /// The value that `body` holds, where that has been validated before, as the body of a request is by
-    /// [`super::Envelope::read`]. Only its UTF-8 is looked at again, which a slice of bytes does not tell. What is read of a
-    /// body that is not JSON is anything at all, but reading it ends and does not panic.
-    ///
-    /// # Errors
-    /// Where `body` is not UTF-8.
-    pub fn validated(body: &'a [u8]) -> Result<Self, Box<JsonError>> {
-        let is_space = |c| matches!(c, ' ' | '\n' | '\r' | '\t');
-        match simdutf8::basic::from_utf8(body) {
-            Ok(text) => Ok(Self(text.trim_matches(is_space))),
-            Err(_) => Self::parse(body),
-        }
-    }
-
     /// A slice that has been walked over.
     pub(super) fn walked(text: &'a str) -> Self {
         Self(text)

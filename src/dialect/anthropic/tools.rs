@@ -7,7 +7,7 @@ use super::turns::Turns;
 use crate::base::Fault;
 use crate::base::json::{self, Array, Object, Raw, try_array};
 use crate::dialect::{free_form, refuse};
-use crate::ir::{Dialect, Schema, Tool, ToolChoice};
+use crate::ir::{Dialect, Schema, Text, Tool, ToolChoice};
 
 /// The longest tool name that the API takes.
 pub(super) const TOOL_NAME_MAX: usize = 128;
@@ -24,6 +24,7 @@ impl Writer<'_, '_> {
             self.tools_of_history(turns, object);
             return Ok(());
         }
+        self.notes.tools.reserve(request.tools.iter().filter_map(Tool::name).map(Text::read), TOOL_NAME_MAX);
         try_array(object.key("tools"), |array| request.tools.iter().try_for_each(|tool| self.tool(tool, array)))?;
         self.tool_choice(object);
         Ok(())

@@ -47,16 +47,19 @@ impl<'r, 'a> Turns<'r, 'a> {
             note_rest(dialect, message, losses)?;
             this.system.extend(sayable(dialect, message, losses));
         }
-        for (i, message) in messages.iter().enumerate().skip(leading) {
+        // Whether what follows a message, but for more of the system's, is the assistant's or nothing.
+        let mut ends: Vec<bool> = Vec::with_capacity(messages.len() - leading);
+        for message in messages[leading..].iter().rev() {
+            ends.push(if is_system(message) { ends.last().copied().unwrap_or(true) } else { message.role == Role::Assistant });
+        }
+        for (message, ends) in messages[leading..].iter().zip(ends.into_iter().rev()) {
             note_rest(dialect, message, losses)?;
             let role = match message.role {
                 Role::User => "user",
                 Role::Assistant => "assistant",
                 // The API takes one such turn behind a user's, before an assistant's or at the end.
                 Role::System | Role::Developer
-                    if traits.system_in_messages
-                        && matches!(this.turns.last().map(|t| t.role), Some("user" | "system"))
-                        && messages[i..].iter().find(|m| !is_system(m)).is_none_or(|m| m.role == Role::Assistant) =>
+                    if traits.system_in_messages && matches!(this.turns.last().map(|t| t.role), Some("user" | "system")) && ends =>
                 {
                     "system"
                 }

@@ -232,13 +232,21 @@ fn parts<'a>(value: Raw<'a>, path: &Path<'_>, expected: &str, message: &mut Mess
     if !value.is_array() {
         return Err(path.wrong(expected, value));
     }
+    // The last part that can keep a mark.
+    let mut keeps = None;
     for (i, element) in value.elements().enumerate() {
         let path = path.index(i);
         match element.member("cachePoint").filter(|point| !point.is_null()) {
-            None => message.parts.push(block(element, &path, &mut message.extensions)?),
+            None => {
+                let mut part = block(element, &path, &mut message.extensions)?;
+                if cache_of(&mut part).is_some() {
+                    keeps = Some(message.parts.len());
+                }
+                message.parts.push(part);
+            }
             Some(point) => {
                 let mark = cache_mark(point, &path.name("cachePoint"))?;
-                match message.parts.iter_mut().rev().find_map(cache_of) {
+                match keeps.and_then(|place| message.parts.get_mut(place)).and_then(cache_of) {
                     Some(cache) => *cache = Some(mark),
                     None => message.extensions.push(extension("content[].cachePoint", point)),
                 }

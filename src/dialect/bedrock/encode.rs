@@ -28,12 +28,7 @@ const CANNOT: &str = "the target's dialect (Bedrock Converse) cannot do this";
 
 /// Writes a request for `model`. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let start = out.len();
-    let result = write(request, model, traits, notes, out);
-    if result.is_err() {
-        out.truncate(start);
-    }
-    result
+    refuse::all_or_nothing(out, |out| write(request, model, traits, notes, out))
 }
 
 fn write(request: &Request<'_>, model: &str, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {

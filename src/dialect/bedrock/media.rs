@@ -1,5 +1,7 @@
 //! Images, documents, sounds and films: formats and where their bytes are.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -14,6 +16,8 @@ use crate::ir::{Dialect, Media, MediaKind, Source, Text};
 
 /// The longest name of a document.
 const NAME_BYTES_MAX: usize = 200;
+/// How much of it is left free for a number behind it.
+const NUMBER_BYTES: usize = 8;
 
 /// Formats with their media types; where a format stands twice, the first is written.
 const FORMATS: [(MediaKind, &str, &str); 42] = [
@@ -118,7 +122,11 @@ fn family(kind: MediaKind) -> &'static str {
 
 /// Names of the documents of a request: of neutral characters, and each only once.
 #[derive(Default)]
-pub(super) struct Names(Vec<String>);
+pub(super) struct Names {
+    taken: HashSet<String>,
+    /// How often a name was wanted that was taken already.
+    again: HashMap<String, usize>,
+}
 
 impl Names {
     /// A name for a document of this title and format, and whether it says all that the title said.
@@ -138,14 +146,16 @@ impl Names {
         if name.is_empty() {
             "document".clone_into(&mut name);
         }
-        let (base, mut number) = (name.clone(), 2);
-        while self.0.contains(&name) {
-            let suffix = format!(" {number}");
-            name = format!("{}{suffix}", &base[..base.len().min(NAME_BYTES_MAX - suffix.len())]);
-            number += 1;
+        if self.taken.contains(&name) {
             kept &= title.is_empty();
+            let stem = name[..name.len().min(NAME_BYTES_MAX - NUMBER_BYTES)].to_owned();
+            let number = self.again.entry(stem.clone()).or_insert(1);
+            while self.taken.contains(&name) {
+                *number += 1;
+                name = format!("{stem} {number}");
+            }
         }
-        self.0.push(name.clone());
+        self.taken.insert(name.clone());
         (name, kept)
     }
 }

@@ -57,9 +57,9 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
             _ => {}
         }
     }
-    let at = At::root("candidates[0].content.parts");
+    let (at, mut calls) = (At::root("candidates[0].content.parts"), 0);
     for (i, raw) in parts.into_iter().flat_map(Raw::elements).enumerate() {
-        part(raw, &at.index(i), answer).map_err(|fault| broken::part(&fault))?;
+        part(raw, &at.index(i), &mut calls, answer).map_err(|fault| broken::part(&fault))?;
     }
     // The signature alone stands for a last part without words.
     if let [.., Part::Reasoning { text: thought, .. }, Part::Text { text, .. }] = &answer.parts[..]
@@ -68,12 +68,11 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
     {
         answer.parts.pop();
     }
-    let called = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
-    answer.finish = word.map(|word| finish::read(word, message, called));
+    answer.finish = word.map(|word| finish::read(word, message, calls > 0));
     Ok(())
 }
 
-fn part<'a>(raw: Raw<'a>, at: &At<'_>, answer: &mut Answer<'a>) -> Result<(), Fault> {
+fn part<'a>(raw: Raw<'a>, at: &At<'_>, calls: &mut usize, answer: &mut Answer<'a>) -> Result<(), Fault> {
     let fields = Fields::read(raw, at)?;
     if fields.thought && fields.held.is_none() {
         add_thought(fields, &mut answer.parts);
@@ -85,8 +84,8 @@ fn part<'a>(raw: Raw<'a>, at: &At<'_>, answer: &mut Answer<'a>) -> Result<(), Fa
             let here = at.name(&kind);
             let call = Call::read(value, &here)?;
             let name = call.name(&here)?;
-            let made = answer.parts.iter().filter(|part| matches!(part, Part::ToolCall { .. })).count();
-            let id = call.id.unwrap_or_else(|| Text::plain(call_id(answer.id.as_ref(), made, raw.get())));
+            let id = call.id.unwrap_or_else(|| Text::plain(call_id(answer.id.as_ref(), *calls, raw.get())));
+            *calls += 1;
             answer.parts.extend(signature(fields.signature));
             answer.parts.push(Part::ToolCall { id, name, arguments: arguments(call.args), custom: false, cache: None });
         }

@@ -21,12 +21,7 @@ const CANNOT: &str = "this gateway cannot ask a Gemini model for it";
 
 /// Writes a request. Nothing is left in `out` where it is refused.
 pub(super) fn request(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {
-    let start = out.len();
-    let result = write(request, traits, notes, out);
-    if result.is_err() {
-        out.truncate(start);
-    }
-    result
+    refuse::all_or_nothing(out, |out| write(request, traits, notes, out))
 }
 
 fn write(request: &Request<'_>, traits: &ModelTraits, notes: &mut Notes, out: &mut Vec<u8>) -> Result<(), Fault> {

@@ -149,19 +149,21 @@ impl Writer<'_, '_> {
     }
 
     /// Writes what a function said: an object, with its media beside it.
-    fn result(&mut self, parts: &[Part<'_>], error: bool, response: &mut Object<'_>) -> Result<(), Fault> {
-        let mut said: Option<Cow<'_, str>> = None;
+    fn result<'p>(&mut self, parts: &'p [Part<'_>], error: bool, response: &mut Object<'_>) -> Result<(), Fault> {
+        let mut said: Option<Cow<'p, str>> = None;
+        let mut say = |text: &'p Text<'_>| match &mut said {
+            Some(before) => before.to_mut().push_str(&text.read()),
+            None => said = Some(text.read()),
+        };
         let mut media = Vec::new();
         for part in parts {
             match part {
                 Part::Text { text, cache, .. } => {
                     self.note_cache(cache.is_some());
-                    said = Some(said.map_or_else(|| text.read(), |before| Cow::Owned([before, text.read()].concat())));
+                    say(text);
                 }
-                Part::Refusal(text) => said = Some(said.map_or_else(|| text.read(), |before| Cow::Owned([before, text.read()].concat()))),
-                Part::Media(Media { source: Source::Plain(text), .. }) => {
-                    said = Some(said.map_or_else(|| text.read(), |before| Cow::Owned([before, text.read()].concat())));
-                }
+                Part::Refusal(text) => say(text),
+                Part::Media(Media { source: Source::Plain(text), .. }) => say(text),
                 Part::Media(medium) => media.push(medium),
                 Part::Opaque { kind, .. } => {
                     let text = format!("messages: the target takes no `{kind}` in a tool's result; send its text.");

@@ -47,9 +47,12 @@ pub(super) fn read(root: Raw<'_>) -> Result<Answer<'_>, Fault> {
     let Some(output) = output.filter(|output| output.is_array()) else {
         return Err(broken::answer("has no `output`: it is not a response"));
     };
+    let mut phase = None;
     for item in output.elements() {
-        read_item(item, &mut answer);
+        read_item(item, &mut phase, &mut answer);
     }
+    let dialect = Dialect::OpenAiResponses;
+    answer.extensions.extend(phase.map(|value| Extension { dialect, name: "output[].phase".into(), value }));
     let has_calls = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = finish(status, reason, has_calls);
     Ok(answer)
@@ -64,7 +67,7 @@ fn is_empty(value: Raw<'_>) -> bool {
     value.elements().next().is_none() && value.members().next().is_none() && words(Some(value)).is_none()
 }
 
-fn read_item<'a>(item: Raw<'a>, answer: &mut Answer<'a>) {
+fn read_item<'a>(item: Raw<'a>, phase: &mut Option<Raw<'a>>, answer: &mut Answer<'a>) {
     if !item.is_object() {
         return;
     }
@@ -74,12 +77,9 @@ fn read_item<'a>(item: Raw<'a>, answer: &mut Answer<'a>) {
             for part in told(item, "content").into_iter().flat_map(Raw::elements) {
                 answer.parts.extend(content_part(part, &mut answer.extensions));
             }
-            let phase = told(item, "phase").filter(|_| answer.extensions.iter().all(|e| e.name != "output[].phase"));
-            answer.extensions.extend(phase.map(|value| Extension {
-                dialect: Dialect::OpenAiResponses,
-                name: "output[].phase".into(),
-                value,
-            }));
+            if let Some(value) = told(item, "phase") {
+                *phase = phase.or(Some(value));
+            }
         }
         "reasoning" => answer.parts.extend(reasoning_part(item)),
         "function_call" | "custom_tool_call" => {

@@ -1,5 +1,7 @@
 //! What the tests of several codecs share.
 
+mod many;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;

@@ -390,6 +390,14 @@ fn media(kind: MediaKind, source: Source<'static>) -> Part<'static> {
 }
 
 #[test]
+fn a_changed_name_meets_no_unchanged_one() {
+    let request = Request { tools: vec![function("a.b"), function("a_b")], ..asking() };
+    let (body, notes) = encoded(&request, &ModelTraits::default());
+    assert_eq!((&body["tools"][0]["name"], &body["tools"][1]["name"]), (&json!("a_b_2"), &json!("a_b")));
+    assert_eq!(notes.tools.restore("a_b_2"), Some(("a.b", false)));
+}
+
+#[test]
 fn refuses_what_would_change_the_meaning() {
     type Change = fn(&mut Request<'static>, &mut ModelTraits);
     let cases: [(Change, &str); 14] = [
