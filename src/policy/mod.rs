@@ -51,6 +51,11 @@ impl SizeClass {
         Self(Self::FROM.iter().map(|from| u8::from(input_tokens >= *from)).sum())
     }
 
+    /// All of them, the smallest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).take(Self::COUNT).map(Self)
+    }
+
     /// Its place among all.
     pub fn index(self) -> usize {
         usize::from(self.0)

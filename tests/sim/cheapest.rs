@@ -50,7 +50,7 @@ fn tell(outcomes: &[Outcome]) {
 
 #[test]
 fn it_saves_nearly_what_an_oracle_saves() {
-    tell(&run(0..48, (5.0, 50.0), 3.0*3600.0));
+    tell(&run(0..48, (5.0, 50.0), 3.0 * 3600.0));
 }
 
 #[test]
