@@ -43,6 +43,8 @@ pub struct Outcome {
     pub oracle_over: f64,
     /// What was saved against always asking the dearest, as a share of what the oracle saves.
     pub savings: f64,
+    /// The same, but only with targets that met the bound when they were asked.
+    pub fair_savings: f64,
     /// How often the preferred target changed, per hour; and how often the oracle's did.
     pub switches: f64,
     pub oracle_switches: f64,
@@ -101,7 +103,9 @@ impl World {
             let oracle = self.oracle(now, &cost);
             tally.over += u64::from(took > self.bound);
             tally.oracle_over += u64::from(self.truths[oracle].draw(now, &mut chance) > self.bound);
-            tally.saved += dearest - cost[chosen];
+            let saved = dearest - cost[chosen];
+            tally.saved += saved;
+            tally.fairly_saved += if self.truths[chosen].p95(now) <= self.bound { saved } else { 0.0 };
             tally.oracle_saved += dearest - cost[oracle];
             tally.explored += u64::from(order.explores);
             tally.preferred(if order.explores { None } else { Some(chosen) }, oracle, now, &cost);
@@ -148,6 +152,7 @@ struct Tally {
     oracle_over: u64,
     explored: u64,
     saved: f64,
+    fairly_saved: f64,
     oracle_saved: f64,
     preferred: Option<usize>,
     oracle: Option<usize>,
@@ -186,6 +191,7 @@ impl Tally {
             over: self.over as f64 / requests,
             oracle_over: self.oracle_over as f64 / requests,
             savings: self.saved / self.oracle_saved,
+            fair_savings: self.fairly_saved / self.oracle_saved,
             switches: self.switches as f64 / hours,
             oracle_switches: self.oracle_switches as f64 / hours,
             return_mean: self.returns.iter().sum::<f64>() / self.returns.len().max(1) as f64,
