@@ -146,7 +146,7 @@ fn budget(strategy: &Strategy, bounds: &Bounds) -> Budget {
     // than one answer in twenty.
     let share = (bounds.allowed() * 0.4).min(0.05);
     match strategy {
-        Strategy::Cheapest(_) => Budget { share, each: Duration::from_secs(180) },
+        Strategy::Cheapest(_) => Budget { share, each: Duration::from_secs(300) },
         _ => Budget { share: 0.02, each: Duration::from_secs(60) },
     }
 }

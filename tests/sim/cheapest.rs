@@ -4,7 +4,8 @@ use crate::chance::Chance;
 use crate::fleet::{CHANGING, Truth};
 use crate::world::{MODELS, Outcome, World};
 
-const HOURS: f64 = 0.7;
+/// Debug builds make a million requests in some twenty seconds.
+const BUSY_HOURS: f64 = 0.6;
 
 fn world(seed: u64, rates: (f64, f64), seconds: f64) -> World {
     let mut chance = Chance::of(seed ^ 0xf1ee7);
@@ -62,13 +63,40 @@ fn tell(what: &str, outcomes: &[Outcome]) {
 }
 
 #[test]
-fn it_saves_nearly_what_an_oracle_saves() {
-    let outcomes = run(0..24, (5.0, 50.0), HOURS * 3600.0);
+fn it_saves_nearly_what_an_oracle_saves_and_keeps_the_bound() {
+    let outcomes = run(0..24, (5.0, 50.0), BUSY_HOURS * 3600.0);
     tell("busy", &outcomes);
+    for (seed, of) in outcomes.iter().enumerate() {
+        assert!(of.over <= 0.05, "seed {seed}: {of:?}");
+        assert!(of.savings >= 0.95, "seed {seed}: {of:?}");
+        assert!(of.fair_savings >= 0.8, "seed {seed}: {of:?}");
+        assert!(of.return_worst <= 180.0, "seed {seed}: {of:?}");
+        assert!(of.switches <= 2.5 * of.oracle_switches + 12.0, "seed {seed}: {of:?}");
+    }
+    assert!(Of(&outcomes, |of| of.over).mean() <= 0.03);
+    assert!(Of(&outcomes, |of| of.fair_savings).mean() >= 0.95);
+    assert!(Of(&outcomes, |of| of.return_mean).mean() <= 25.0);
+    assert!(Of(&outcomes, |of| of.switches).mean() <= 25.0);
+    assert!(Of(&outcomes, |of| of.explored).mean() <= 0.02);
 }
 
 #[test]
-fn it_is_sensible_at_little_traffic() {
+fn it_does_well_at_middling_traffic() {
+    let outcomes = run(100..112, (1.0, 1.0), 4.0 * 3600.0);
+    tell("middling", &outcomes);
+    assert!(outcomes.iter().all(|of| of.over <= 0.06 && of.savings >= 0.93 && of.fair_savings >= 0.8), "{outcomes:?}");
+    assert!(Of(&outcomes, |of| of.over).mean() <= 0.05);
+    assert!(Of(&outcomes, |of| of.savings).mean() >= 0.97);
+    assert!(Of(&outcomes, |of| of.return_mean).mean() <= 90.0);
+}
+
+#[test]
+fn it_is_sensible_at_a_request_each_ten_seconds() {
     let outcomes = run(0..24, (0.1, 0.1), 6.0 * 3600.0);
     tell("quiet", &outcomes);
+    assert!(outcomes.iter().all(|of| of.over <= 0.12 && of.savings >= 0.8 && of.switches <= 15.0), "{outcomes:?}");
+    assert!(Of(&outcomes, |of| of.over).mean() <= 0.09);
+    assert!(Of(&outcomes, |of| of.savings).mean() >= 0.93);
+    assert!(Of(&outcomes, |of| of.fair_savings).mean() >= 0.75);
+    assert!(Of(&outcomes, |of| of.return_mean).mean() <= 400.0);
 }

@@ -34,7 +34,7 @@ pub struct World {
 }
 
 /// What came of a world.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub requests: u64,
     /// Share of the requests over the bound.
@@ -52,6 +52,8 @@ pub struct Outcome {
     pub return_mean: f64,
     pub return_worst: f64,
     pub explored: f64,
+    /// Requests to each target.
+    pub sent: Vec<u64>,
 }
 
 enum Event {
@@ -76,7 +78,7 @@ impl World {
         let mut events: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
         let mut watches: Vec<Option<(Watch, f64)>> = Vec::new();
         let mut free = Vec::new();
-        let mut tally = Tally::default();
+        let mut tally = Tally { sent: vec![0; self.truths.len()], ..Tally::default() };
         let mut now = 0.0;
         loop {
             now += chance.exponential(1.0 / self.rate);
@@ -103,6 +105,7 @@ impl World {
             let oracle = self.oracle(now, &cost);
             tally.over += u64::from(took > self.bound);
             tally.oracle_over += u64::from(self.truths[oracle].draw(now, &mut chance) > self.bound);
+            tally.sent[chosen] += 1;
             let saved = dearest - cost[chosen];
             tally.saved += saved;
             tally.fairly_saved += if self.truths[chosen].p95(now) <= self.bound { saved } else { 0.0 };
@@ -137,7 +140,8 @@ impl World {
     /// The cheapest that meets the bound now.
     fn oracle(&self, now: f64, cost: &[f64]) -> usize {
         let meets = (0..cost.len()).filter(|index| self.truths[*index].p95(now) <= self.bound);
-        meets.min_by(|a, b| cost[*a].total_cmp(&cost[*b])).unwrap()
+        let nearest = || (0..cost.len()).min_by(|a, b| self.truths[*a].p95(now).total_cmp(&self.truths[*b].p95(now)));
+        meets.min_by(|a, b| cost[*a].total_cmp(&cost[*b])).or_else(nearest).unwrap()
     }
 }
 
@@ -161,6 +165,7 @@ struct Tally {
     /// Since when the oracle has asked a cheaper target than is preferred.
     behind: Option<f64>,
     returns: Vec<f64>,
+    sent: Vec<u64>,
 }
 
 impl Tally {
@@ -197,6 +202,7 @@ impl Tally {
             return_mean: self.returns.iter().sum::<f64>() / self.returns.len().max(1) as f64,
             return_worst: self.returns.iter().copied().fold(0.0, f64::max),
             explored: self.explored as f64 / requests,
+            sent: self.sent,
         }
     }
 }
