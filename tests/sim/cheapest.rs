@@ -26,7 +26,9 @@ fn run(seeds: std::ops::Range<u64>, rates: (f64, f64), seconds: f64) -> Vec<Outc
     })
 }
 
-struct Of<'a>(&'a [Outcome], fn(&Outcome) -> f64);
+type Figure = fn(&Outcome) -> f64;
+
+struct Of<'a>(&'a [Outcome], Figure);
 
 impl Of<'_> {
     fn mean(&self) -> f64 {
@@ -43,7 +45,7 @@ impl Of<'_> {
 }
 
 fn tell(what: &str, outcomes: &[Outcome]) {
-    let figures: [(&str, fn(&Outcome) -> f64); 10] = [
+    let figures: [(&str, Figure); 10] = [
         ("share over the bound", |of| of.over),
         ("the oracle's", |of| of.oracle_over),
         ("savings of the oracle's", |of| of.savings),

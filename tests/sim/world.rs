@@ -56,11 +56,6 @@ pub struct Outcome {
     pub sent: Vec<u64>,
 }
 
-enum Event {
-    FirstToken(usize),
-    Whole(usize),
-}
-
 impl World {
     pub fn run(&self) -> Outcome {
         let start = clock::now();
