@@ -4,6 +4,7 @@
 mod facts;
 mod models;
 pub mod price;
+pub mod schedule;
 #[cfg(test)]
 mod tests;
 mod traits;

@@ -12,6 +12,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod track;
+mod under_way;
 mod verdict;
 mod watch;
 
@@ -113,7 +114,7 @@ impl Chooser {
 
     /// The order in which to try the candidates: all of them, those that are out last, the soonest back first.
     pub fn order(&self, asked: &Features, candidates: &[Candidate], now: Instant, at: SystemTime, rng: &mut Rng) -> Order {
-        let mut ranking = Ranking::of(self, asked, candidates, now, at, rng);
+        let mut ranking = Ranking::of(self, asked, candidates, now, at, Some(rng));
         let explores = self.explore(&mut ranking, asked, candidates, now, at, rng);
         Order { indexes: ranking.indexes().collect(), explores }
     }
@@ -145,7 +146,7 @@ fn budget(strategy: &Strategy, bounds: &Bounds) -> Budget {
     // than one answer in twenty.
     let share = (bounds.allowed() * 0.4).min(0.05);
     match strategy {
-        Strategy::Cheapest(_) => Budget { share, each: Duration::from_secs(180) },
+        Strategy::Cheapest(_) => Budget { share, each: Duration::from_secs(300) },
         _ => Budget { share: 0.02, each: Duration::from_secs(60) },
     }
 }

@@ -159,14 +159,10 @@ impl Latency {
         let Some(read) = self.read.get(class.index()).and_then(|moments| moments.get(moment as usize)) else { return };
         let mut cells = self.lock();
         let Some(cell) = cells.get_mut(class.index()).and_then(|moments| moments.get_mut(moment as usize)) else { return };
-        cell.add(bucket, now);
-        let micros = |percentile| {
-            let duration = cell.percentile(percentile, BUCKETS).unwrap_or_default();
-            u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).min(u64::from(u32::MAX))
-        };
+        let [p50, p95] = cell.add(bucket, now).map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX).min(u64::from(u32::MAX)));
         let second = cell.at.saturating_duration_since(self.since).as_secs().min(u64::from(u32::MAX));
         let weight = (cell.total / cell.gain).to_bits();
-        read.percentiles.store(micros(50) << 32 | micros(95), Ordering::Relaxed);
+        read.percentiles.store(p50 << 32 | p95, Ordering::Relaxed);
         read.weight.store(u64::from(weight) << 32 | second, Ordering::Relaxed);
     }
 
@@ -180,7 +176,8 @@ impl Latency {
 }
 
 impl Cell {
-    fn add(&mut self, bucket: usize, now: Instant) {
+    /// Adds an answer; tells median and 95th percentile.
+    fn add(&mut self, bucket: usize, now: Instant) -> [Duration; 2] {
         let passed = now.saturating_duration_since(self.at);
         self.at = self.at.max(now);
         self.gain *= (1.0 + 1.0 / DECAY.window) / DECAY.over(passed).max(1.0 / GAIN_MAX);
@@ -193,7 +190,9 @@ impl Cell {
             self.total += self.gain;
         }
         self.watch_for_change(bucket);
-        self.quartiles = (self.bucket_at(0.25), self.bucket_at(0.75));
+        let [(lower, _), (_, p50), (upper, _), (_, p95)] = self.quantiles([0.25, 0.5, 0.75, 0.95], BUCKETS);
+        self.quartiles = (lower, upper);
+        [p50, p95]
     }
 
     fn watch_for_change(&mut self, bucket: usize) {
@@ -221,31 +220,31 @@ impl Cell {
         (weight >= SAMPLES_MIN).then_some(self)
     }
 
-    /// The bucket in which a share of the weight is reached.
-    fn bucket_at(&self, share: f32) -> u8 {
-        let mut left = self.total * share;
-        let found = self.buckets.iter().position(|weight| {
-            left -= weight;
-            left <= 0.0
-        });
-        found.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
-    }
-
     /// A percentile of what is in the first so many buckets.
     fn percentile(&self, percentile: u8, buckets: usize) -> Option<Duration> {
-        let buckets = self.buckets.get(..buckets)?;
-        let total = buckets.iter().sum::<f32>();
-        let mut left = total * f32::from(percentile) / 100.0;
-        let mut last = None;
-        for (at, weight) in buckets.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-            last = Some(at);
-            if left <= *weight {
-                let (from, to) = (edge(at), edge(at + 1));
-                return Some(from + (to - from).mul_f32((left / weight).clamp(0.0, 1.0)));
+        let [(_, found)] = self.quantiles([f32::from(percentile) / 100.0], buckets);
+        (self.buckets.get(..buckets)?.iter().sum::<f32>() > 0.0).then_some(found)
+    }
+
+    /// Where each share, in ascending order, of the weight in the first so many buckets is reached: the bucket, and the time in it.
+    fn quantiles<const N: usize>(&self, shares: [f32; N], buckets: usize) -> [(u8, Duration); N] {
+        let buckets = self.buckets.get(..buckets).unwrap_or_default();
+        let total = if buckets.len() == BUCKETS { self.total } else { buckets.iter().sum() };
+        let (mut at, mut before) = (0, 0.0);
+        shares.map(|share| {
+            let wanted = total * share;
+            // Sums of floats may miss the last of the weight.
+            while let Some(weight) = buckets.get(at) {
+                if before + weight >= wanted && *weight > 0.0 || at + 1 == buckets.len() {
+                    let (from, to) = (edge(at), edge(at + 1));
+                    let part = if *weight > 0.0 { (wanted - before) / weight } else { 1.0 };
+                    return (u8::try_from(at).unwrap_or(u8::MAX), from + (to - from).mul_f32(part.clamp(0.0, 1.0)));
+                }
+                before += weight;
+                at += 1;
             }
-            left -= weight;
-        }
-        last.map(|at| edge(at + 1))
+            (u8::MAX, Duration::ZERO)
+        })
     }
 }
 

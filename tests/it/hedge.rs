@@ -51,7 +51,7 @@ fn stream(first: Duration) -> Script {
 /// One in twenty is slow, in no order.
 fn has_a_tail(nth: usize) -> Duration {
     let scattered = (nth as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-    if scattered % 20 == 0 { SLOW } else { FAST + Duration::from_millis(scattered % 5) }
+    if scattered.is_multiple_of(20) { SLOW } else { FAST + Duration::from_millis(scattered % 5) }
 }
 
 fn providers(world: &World, salt: usize) -> [Arc<Provider>; 2] {

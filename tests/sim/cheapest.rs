@@ -4,6 +4,9 @@ use crate::chance::Chance;
 use crate::fleet::{CHANGING, Truth};
 use crate::world::{MODELS, Outcome, World};
 
+/// Debug builds make a million requests in some twenty seconds.
+const BUSY_HOURS: f64 = 0.6;
+
 fn world(seed: u64, rates: (f64, f64), seconds: f64) -> World {
     let mut chance = Chance::of(seed ^ 0xf1ee7);
     let bound = 0.8;
@@ -23,37 +26,79 @@ fn run(seeds: std::ops::Range<u64>, rates: (f64, f64), seconds: f64) -> Vec<Outc
     })
 }
 
-fn tell(outcomes: &[Outcome]) {
-    for outcome in outcomes {
-        eprintln!("{outcome:.4?}");
+type Figure = fn(&Outcome) -> f64;
+
+struct Of<'a>(&'a [Outcome], Figure);
+
+impl Of<'_> {
+    fn mean(&self) -> f64 {
+        self.0.iter().map(self.1).sum::<f64>() / self.0.len() as f64
     }
-    let mean = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64;
-    eprintln!(
-        "MEAN over {:.4} oracle {:.4} savings {:.4} switches {:.1} oracle {:.1} return {:.1} explored {:.4}",
-        mean(|o| o.over),
-        mean(|o| o.oracle_over),
-        mean(|o| o.savings),
-        mean(|o| o.switches),
-        mean(|o| o.oracle_switches),
-        mean(|o| o.return_mean),
-        mean(|o| o.explored)
-    );
-    let worst = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).fold(0.0, f64::max);
-    eprintln!(
-        "WORST over {:.4} savings {:.4} switches {:.1} return {:.1}",
-        worst(|o| o.over),
-        -outcomes.iter().map(|o| -o.savings).fold(-9.0, f64::max),
-        worst(|o| o.switches),
-        worst(|o| o.return_worst)
-    );
+
+    fn most(&self) -> f64 {
+        self.0.iter().map(self.1).fold(f64::MIN, f64::max)
+    }
+
+    fn least(&self) -> f64 {
+        self.0.iter().map(self.1).fold(f64::MAX, f64::min)
+    }
+}
+
+fn tell(what: &str, outcomes: &[Outcome]) {
+    let figures: [(&str, Figure); 10] = [
+        ("share over the bound", |of| of.over),
+        ("the oracle's", |of| of.oracle_over),
+        ("savings of the oracle's", |of| of.savings),
+        ("savings while the bound is met", |of| of.fair_savings),
+        ("switches per hour", |of| of.switches),
+        ("the oracle's", |of| of.oracle_switches),
+        ("seconds to return, mean", |of| of.return_mean),
+        ("seconds to return, longest", |of| of.return_worst),
+        ("share of trials", |of| of.explored),
+        ("requests", |of| of.requests as f64),
+    ];
+    eprintln!("{what}, {} seeds", outcomes.len());
+    for (name, figure) in figures {
+        let of = Of(outcomes, figure);
+        eprintln!("  {name:<32} least {:10.4} mean {:10.4} most {:10.4}", of.least(), of.mean(), of.most());
+    }
 }
 
 #[test]
-fn it_saves_nearly_what_an_oracle_saves() {
-    tell(&run(0..48, (5.0, 50.0), 3.0 * 3600.0));
+fn it_saves_nearly_what_an_oracle_saves_and_keeps_the_bound() {
+    let outcomes = run(0..24, (5.0, 50.0), BUSY_HOURS * 3600.0);
+    tell("busy", &outcomes);
+    for (seed, of) in outcomes.iter().enumerate() {
+        assert!(of.over <= 0.05, "seed {seed}: {of:?}");
+        assert!(of.savings >= 0.95, "seed {seed}: {of:?}");
+        assert!(of.fair_savings >= 0.8, "seed {seed}: {of:?}");
+        assert!(of.return_worst <= 180.0, "seed {seed}: {of:?}");
+        assert!(of.switches <= 2.5 * of.oracle_switches + 12.0, "seed {seed}: {of:?}");
+    }
+    assert!(Of(&outcomes, |of| of.over).mean() <= 0.03);
+    assert!(Of(&outcomes, |of| of.fair_savings).mean() >= 0.95);
+    assert!(Of(&outcomes, |of| of.return_mean).mean() <= 25.0);
+    assert!(Of(&outcomes, |of| of.switches).mean() <= 25.0);
+    assert!(Of(&outcomes, |of| of.explored).mean() <= 0.02);
 }
 
 #[test]
-fn it_is_sensible_at_little_traffic() {
-    tell(&run(0..48, (0.1, 0.1), 6.0 * 3600.0));
+fn it_does_well_at_middling_traffic() {
+    let outcomes = run(100..112, (1.0, 1.0), 4.0 * 3600.0);
+    tell("middling", &outcomes);
+    assert!(outcomes.iter().all(|of| of.over <= 0.06 && of.savings >= 0.93 && of.fair_savings >= 0.8), "{outcomes:?}");
+    assert!(Of(&outcomes, |of| of.over).mean() <= 0.05);
+    assert!(Of(&outcomes, |of| of.savings).mean() >= 0.97);
+    assert!(Of(&outcomes, |of| of.return_mean).mean() <= 90.0);
+}
+
+#[test]
+fn it_is_sensible_at_a_request_each_ten_seconds() {
+    let outcomes = run(0..24, (0.1, 0.1), 6.0 * 3600.0);
+    tell("quiet", &outcomes);
+    assert!(outcomes.iter().all(|of| of.over <= 0.12 && of.savings >= 0.8 && of.switches <= 15.0), "{outcomes:?}");
+    assert!(Of(&outcomes, |of| of.over).mean() <= 0.09);
+    assert!(Of(&outcomes, |of| of.savings).mean() >= 0.93);
+    assert!(Of(&outcomes, |of| of.fair_savings).mean() >= 0.75);
+    assert!(Of(&outcomes, |of| of.return_mean).mean() <= 400.0);
 }

@@ -33,6 +33,23 @@ impl Truth {
         Self { model, drift: vec![(0.0, (bound * 0.3).ln())], sigma: 0.35 }
     }
 
+    /// One that never changes: its p95 as a multiple of the bound.
+    pub fn constant(model: &'static str, bound: f64, p95: f64) -> Self {
+        Self::changing(model, bound, &[(0.0, p95)])
+    }
+
+    /// One whose p95 is these multiples of the bound, each from this second on.
+    pub fn changing(model: &'static str, bound: f64, p95s: &[(f64, f64)]) -> Self {
+        let sigma = 0.4;
+        let mut drift: Vec<(f64, f64)> = Vec::new();
+        for (from, p95) in p95s {
+            let level = (bound * p95).ln() - Z95 * sigma;
+            drift.extend(drift.last().map(|(_, before)| (from - 0.001, *before)));
+            drift.push((*from, level));
+        }
+        Self { model, drift, sigma }
+    }
+
     pub fn drifting(model: &'static str, bound: f64, weather: Weather, seconds: f64, chance: &mut Chance) -> Self {
         let sigma = chance.between(0.25, 0.6);
         let mut drift = Vec::new();

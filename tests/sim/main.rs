@@ -5,4 +5,6 @@
 mod cheapest;
 mod chance;
 mod fleet;
+mod scenes;
+mod weighted;
 mod world;

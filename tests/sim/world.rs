@@ -34,7 +34,7 @@ pub struct World {
 }
 
 /// What came of a world.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub requests: u64,
     /// Share of the requests over the bound.
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub oracle_over: f64,
     /// What was saved against always asking the dearest, as a share of what the oracle saves.
     pub savings: f64,
+    /// The same, but only with targets that met the bound when they were asked.
+    pub fair_savings: f64,
     /// How often the preferred target changed, per hour; and how often the oracle's did.
     pub switches: f64,
     pub oracle_switches: f64,
@@ -50,11 +52,8 @@ pub struct Outcome {
     pub return_mean: f64,
     pub return_worst: f64,
     pub explored: f64,
-}
-
-enum Event {
-    FirstToken(usize),
-    Whole(usize),
+    /// Requests to each target.
+    pub sent: Vec<u64>,
 }
 
 impl World {
@@ -74,7 +73,7 @@ impl World {
         let mut events: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
         let mut watches: Vec<Option<(Watch, f64)>> = Vec::new();
         let mut free = Vec::new();
-        let mut tally = Tally::default();
+        let mut tally = Tally { sent: vec![0; self.truths.len()], ..Tally::default() };
         let mut now = 0.0;
         loop {
             now += chance.exponential(1.0 / self.rate);
@@ -101,7 +100,10 @@ impl World {
             let oracle = self.oracle(now, &cost);
             tally.over += u64::from(took > self.bound);
             tally.oracle_over += u64::from(self.truths[oracle].draw(now, &mut chance) > self.bound);
-            tally.saved += dearest - cost[chosen];
+            tally.sent[chosen] += 1;
+            let saved = dearest - cost[chosen];
+            tally.saved += saved;
+            tally.fairly_saved += if self.truths[chosen].p95(now) <= self.bound { saved } else { 0.0 };
             tally.oracle_saved += dearest - cost[oracle];
             tally.explored += u64::from(order.explores);
             tally.preferred(if order.explores { None } else { Some(chosen) }, oracle, now, &cost);
@@ -133,7 +135,8 @@ impl World {
     /// The cheapest that meets the bound now.
     fn oracle(&self, now: f64, cost: &[f64]) -> usize {
         let meets = (0..cost.len()).filter(|index| self.truths[*index].p95(now) <= self.bound);
-        meets.min_by(|a, b| cost[*a].total_cmp(&cost[*b])).unwrap()
+        let nearest = || (0..cost.len()).min_by(|a, b| self.truths[*a].p95(now).total_cmp(&self.truths[*b].p95(now)));
+        meets.min_by(|a, b| cost[*a].total_cmp(&cost[*b])).or_else(nearest).unwrap()
     }
 }
 
@@ -148,6 +151,7 @@ struct Tally {
     oracle_over: u64,
     explored: u64,
     saved: f64,
+    fairly_saved: f64,
     oracle_saved: f64,
     preferred: Option<usize>,
     oracle: Option<usize>,
@@ -156,6 +160,7 @@ struct Tally {
     /// Since when the oracle has asked a cheaper target than is preferred.
     behind: Option<f64>,
     returns: Vec<f64>,
+    sent: Vec<u64>,
 }
 
 impl Tally {
@@ -186,11 +191,13 @@ impl Tally {
             over: self.over as f64 / requests,
             oracle_over: self.oracle_over as f64 / requests,
             savings: self.saved / self.oracle_saved,
+            fair_savings: self.fairly_saved / self.oracle_saved,
             switches: self.switches as f64 / hours,
             oracle_switches: self.oracle_switches as f64 / hours,
             return_mean: self.returns.iter().sum::<f64>() / self.returns.len().max(1) as f64,
             return_worst: self.returns.iter().copied().fold(0.0, f64::max),
             explored: self.explored as f64 / requests,
+            sent: self.sent,
         }
     }
 }

@@ -158,7 +158,7 @@ impl Rates {
         }
     }
 
-    fn read(&mut self, word: &str) {
+    pub(super) fn read(&mut self, word: &str) {
         let letter = word.as_bytes().first();
         let counted = Counted::ALL.iter().find(|(known, _)| Some(known) == letter);
         if let (Some((_, counted)), Some(rate)) = (counted, word.get(1..).and_then(|text| Rate::parse(text).ok())) {
@@ -182,9 +182,9 @@ pub struct Occasion<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     /// The catalogue's list; empty where it has none.
-    listed: &'static str,
+    pub(super) listed: &'static str,
     /// What the policy says instead, on every occasion.
-    set: Rates,
+    pub(super) set: Rates,
 }
 
 impl Prices {
@@ -227,7 +227,7 @@ impl Prices {
 }
 
 /// A group's conditions and its rates. A rate is one letter and a number, a condition has a sign.
-fn cut(group: &str) -> (&str, &str) {
+pub(super) fn cut(group: &str) -> (&str, &str) {
     let condition = |word: &str| word.starts_with(['>', '@']) || word.contains(':');
     let mut end = 0;
     for word in group.split(' ') {
@@ -255,17 +255,17 @@ fn holds(condition: &str, occasion: &Occasion<'_>, moment: &Moment) -> bool {
 }
 
 /// A moment in UTC, as prices divide it.
-struct Moment {
+pub(super) struct Moment {
     /// Days since 1970.
-    day: u64,
+    pub(super) day: u64,
     /// Monday is 1.
-    weekday: u64,
+    pub(super) weekday: u64,
     /// Minutes since midnight.
-    minute: u64,
+    pub(super) minute: u64,
 }
 
 impl Moment {
-    fn of(at: SystemTime) -> Self {
+    pub(super) fn of(at: SystemTime) -> Self {
         let seconds = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let day = seconds / 86_400;
         // 1970 began on a Thursday.
@@ -273,7 +273,7 @@ impl Moment {
     }
 
     /// Whether it is within `DAYS/FROM-TO,FROM-TO`, as `12345/0000-0100,1000-2400`.
-    fn is_in(&self, spans: &str) -> bool {
+    pub(super) fn is_in(&self, spans: &str) -> bool {
         let Some((days, spans)) = spans.split_once('/') else { return false };
         let minutes = |text: &str| Some(text.get(..2)?.parse::<u64>().ok()? * 60 + text.get(2..)?.parse::<u64>().ok()?);
         let within = |span: &str| {
@@ -285,7 +285,7 @@ impl Moment {
 }
 
 /// Days since 1970 of `2027-01-01`.
-fn day_of(date: &str) -> Option<u64> {
+pub(super) fn day_of(date: &str) -> Option<u64> {
     let midnight = humantime::parse_rfc3339_weak(&format!("{date} 00:00:00")).ok()?;
     Some(midnight.duration_since(UNIX_EPOCH).ok()?.as_secs() / 86_400)
 }

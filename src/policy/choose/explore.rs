@@ -1,6 +1,6 @@
 //! Asking a target in order to know how it is.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::rank::{Group, Rank, Ranking};
 use super::{Candidate, Chooser};
@@ -14,6 +14,10 @@ const TRIAL_SHARE: u64 = 25;
 const TRIAL_SHARE_SLOW: u64 = 50;
 /// While nobody keeps the bounds, others are tried with such a share of the requests.
 const NOBODY_SHARE: u64 = 20;
+/// A request hangs that takes so many times what 19 of 20 take, and so long at least; or this, where that is not known.
+const HANGS: u32 = 4;
+const HANGS_LEAST: Duration = Duration::from_millis(500);
+const HANGS_UNKNOWN: Duration = Duration::from_secs(20);
 /// Another target becomes the preferred one where it takes less than this share of the preferred one's time.
 const FASTER: f64 = 0.85;
 
@@ -30,14 +34,19 @@ impl Chooser {
     ) -> bool {
         match &self.strategy {
             Strategy::Ordered | Strategy::Weighted => false,
-            Strategy::Fastest => self.explore_fastest(ranking, asked, now),
+            Strategy::Fastest => {
+                if self.some_hang(ranking, asked, now) {
+                    *ranking = Ranking::of(self, asked, candidates, now, at, Some(rng));
+                }
+                self.explore_fastest(ranking, asked, now)
+            }
             Strategy::Cheapest(_) if self.bounds.is_empty() => false,
             Strategy::Cheapest(_) => {
                 let threshold = self.pace.threshold(asked.class());
                 let first = ranking.ranks().first().and_then(|rank| self.rivals.get(rank.index as usize));
                 if first.is_some_and(|rival| rival.track.sweep(asked.class(), threshold, now)) {
                     self.pace.switched(now);
-                    *ranking = Ranking::of(self, asked, candidates, now, at, rng);
+                    *ranking = Ranking::of(self, asked, candidates, now, at, Some(rng));
                 }
                 self.explore_bounds(ranking, asked, now, rng)
             }
@@ -83,6 +92,21 @@ impl Chooser {
             (next <= track.tick(now)).then_some((!promising, next, rank))
         });
         due.min_by_key(|(unpromising, next, rank)| (*unpromising, *next, rank.cost)).map(|(unpromising, _, rank)| (*rank, !unpromising))
+    }
+
+    /// Looks for requests under way that hang, and tells whether there are new ones.
+    fn some_hang(&self, ranking: &Ranking, asked: &Features, now: Instant) -> bool {
+        let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
+        let mut hanging = 0;
+        for rival in ranking.indexes().filter_map(|index| self.rivals.get(index)).filter(|rival| rival.track.under_way() > 0) {
+            let latency = &rival.entrant.latency;
+            let p95 = latency.read(asked.class(), moment, now).p95;
+            let within = p95.map_or(HANGS_UNKNOWN, |p95| p95.saturating_mul(HANGS).max(HANGS_LEAST));
+            let found = rival.track.hanging(asked.class(), within, now);
+            (0..found).for_each(|_| latency.failed(asked.class(), moment, now));
+            hanging += found;
+        }
+        hanging > 0
     }
 
     /// Keeps to the preferred target while no other is clearly faster, and now and then asks the one of which least is known.

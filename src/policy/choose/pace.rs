@@ -13,9 +13,9 @@ use crate::policy::decay::{Decay, Mean};
 /// The traffic of late.
 const TRAFFIC: Decay = Decay { half_life: Duration::from_secs(300), window: 1e9 };
 /// A false alarm about so often, or more rarely.
-const FALSE_ALARM: Duration = Duration::from_secs(3600);
+const FALSE_ALARM: Duration = Duration::from_secs(1200);
 /// The threshold of alarms, as a logarithm of answers: at little traffic an alarm must not wait for certainty.
-const THRESHOLD: [f32; 2] = [5.0, 12.0];
+const THRESHOLD: [f32; 2] = [4.0, 12.0];
 /// Trials that may be saved up.
 const TRIALS_MAX: f32 = 3.0;
 /// Switches that are remembered.

@@ -56,8 +56,16 @@ pub(super) struct Ranking {
 }
 
 impl Ranking {
-    /// The candidates in the order that the strategy gives them.
-    pub(super) fn of(chooser: &Chooser, asked: &Features, candidates: &[Candidate], now: Instant, at: SystemTime, rng: &mut Rng) -> Self {
+    /// The candidates in the order that the strategy gives them. Without chance: by weight instead of drawn by weight, and as if
+    /// each that is returning got the request.
+    pub(super) fn of(
+        chooser: &Chooser,
+        asked: &Features,
+        candidates: &[Candidate],
+        now: Instant,
+        at: SystemTime,
+        mut rng: Option<&mut Rng>,
+    ) -> Self {
         let mut ranking = Self { few: [NONE; FEW], many: Vec::new(), count: candidates.len() };
         if candidates.len() > FEW {
             ranking.many = vec![NONE; candidates.len()];
@@ -77,7 +85,7 @@ impl Ranking {
         match &chooser.strategy {
             Strategy::Ordered => {
                 for (rank, candidate) in ranks.iter_mut().zip(candidates) {
-                    place(rank, candidate, (returning(candidate, rng), 0, 0));
+                    place(rank, candidate, (returning(candidate, rng.as_deref_mut()), 0, 0));
                 }
             }
             Strategy::Weighted => {
@@ -92,7 +100,7 @@ impl Ranking {
                 for (rank, candidate) in ranks.iter_mut().zip(candidates) {
                     let value = known(candidate).map_or(u64::MAX, |rival| time_at(rival, asked, moment, now));
                     let busy = value == 0 && known(candidate).is_some_and(|rival| rival.track.under_way() >= UNKNOWN_MAX);
-                    let group = if busy { Group::Returning } else { returning(candidate, rng) };
+                    let group = if busy { Group::Returning } else { returning(candidate, rng.as_deref_mut()) };
                     place(rank, candidate, (group, value, 0));
                 }
             }
@@ -104,7 +112,7 @@ impl Ranking {
                     let expected = chooser.expected(&cold, rival, warm.as_ref());
                     let cost = rival.entrant.quote.cost(&expected, at).unwrap_or(u64::MAX);
                     let (group, value) = match rival.track.favour(asked.class(), now) {
-                        Favour::Kept => (returning(candidate, rng), cost),
+                        Favour::Kept => (returning(candidate, rng.as_deref_mut()), cost),
                         Favour::Faded => (Group::Faded, cost),
                         Favour::Broken => (Group::Broken, chooser.nearness(rival, asked, now)),
                     };
@@ -140,11 +148,15 @@ impl Ranking {
 
     /// Draws the order of those that may be asked by weight, which is their value, without putting back; a weight of 0 comes after
     /// all others.
-    fn drawn(mut self, rng: &mut Rng) -> Self {
+    fn drawn(mut self, rng: Option<&mut Rng>) -> Self {
         let ranks = self.ranks_mut();
         ranks.sort_unstable_by_key(|rank| {
             (rank.group, rank.group == Group::Wanted && rank.value == 0, rank.value * u64::from(rank.group == Group::Out), rank.index)
         });
+        let Some(rng) = rng else {
+            ranks.sort_by_key(|rank| (rank.group, if rank.group == Group::Out { rank.value } else { !rank.value }, rank.index));
+            return self;
+        };
         let weighty = ranks.partition_point(|rank| rank.group == Group::Wanted && rank.value > 0);
         let mut rest = ranks.get_mut(..weighty).unwrap_or_default();
         let mut sum = rest.iter().map(|rank| rank.value).sum::<u64>();
@@ -178,15 +190,17 @@ impl Chooser {
 }
 
 /// The group of a candidate that is what the strategy wants.
-fn returning(candidate: &Candidate, rng: &mut Rng) -> Group {
-    match candidate.standing {
-        Standing::Returning(share) if rng.below(1 << 24) as f32 >= share * (1 << 24) as f32 => Group::Returning,
-        _ => Group::Wanted,
+fn returning(candidate: &Candidate, rng: Option<&mut Rng>) -> Group {
+    const PARTS: u64 = 1 << 24;
+    let (Standing::Returning(share), Some(rng)) = (candidate.standing, rng) else { return Group::Wanted };
+    match (rng.below(PARTS) as f32) < share * PARTS as f32 {
+        true => Group::Wanted,
+        false => Group::Returning,
     }
 }
 
 /// A weight in parts, so that the share of one that is returning counts exactly enough.
-fn weight(rival: &Rival, candidate: &Candidate) -> u64 {
+pub(super) fn weight(rival: &Rival, candidate: &Candidate) -> u64 {
     const PARTS: f32 = (1 << 20) as f32;
     let share = match candidate.standing {
         Standing::Returning(share) => share.clamp(0.0, 1.0),

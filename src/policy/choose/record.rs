@@ -1,8 +1,8 @@
 //! How one target of an alias keeps its bounds, in one size class: what is under way, what came of it, what that says.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::under_way::{Number, UnderWay};
 use super::verdict::{Tests, Verdict};
 use crate::base::clock::Instant;
 use crate::config::{LatencyBound, Moment};
@@ -10,8 +10,6 @@ use crate::policy::decay::{Decay, Mean};
 
 /// Shares over a bound, as they are shown.
 pub(super) const SHOWN: Decay = Decay { half_life: Duration::from_secs(120), window: 256.0 };
-/// More requests under way than this are looked at when they end only.
-const UNDER_WAY_MAX: usize = 512;
 /// Before a target that broke a bound is tried again; doubled with each trial that fails.
 const REST_FIRST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(16);
@@ -26,7 +24,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     pub(super) fn new(bounds: &[LatencyBound]) -> Self {
-        // As many as there are bits for in `Sent`.
+        // As many as there are bits for those that are open.
         Self { all: bounds.iter().take(8).map(|bound| (*bound, Tests::of(bound.percentile))).collect() }
     }
 
@@ -53,21 +51,9 @@ impl Bounds {
 pub(super) struct Record {
     /// One for each bound.
     verdicts: Vec<(Verdict, Mean)>,
-    under_way: VecDeque<Sent>,
-    /// The number of the first request in `under_way`.
-    first: u64,
-    /// For each bound, the number of the first request that is not known to be over it or not.
-    undecided: Vec<u64>,
+    under_way: UnderWay,
     /// While a bound counts as broken.
     trials: Option<Trials>,
-}
-
-/// A request under way.
-#[derive(Debug)]
-struct Sent {
-    at: Instant,
-    /// A bit for each bound for which it is not known yet.
-    open: u8,
 }
 
 /// A target is tried after it broke a bound.
@@ -92,26 +78,21 @@ pub(super) enum Regard {
     Broken { next: Instant, promising: bool },
 }
 
-/// A request's number in its record; `None` where too many were under way.
-pub(super) type Number = Option<u64>;
-
 impl Record {
     pub(super) fn new(bounds: &Bounds, threshold: f32, now: Instant) -> Self {
-        let verdicts = bounds.iter().map(|_| (Verdict::unknown(threshold), Mean::new(now))).collect();
-        Self { verdicts, under_way: VecDeque::new(), first: 0, undecided: vec![0; bounds.all.len()], trials: None }
+        let verdicts: Vec<_> = bounds.iter().map(|_| (Verdict::unknown(threshold), Mean::new(now))).collect();
+        // Without bounds there is one question still: whether the target hangs.
+        Self { under_way: UnderWay::new(verdicts.len().max(1)), verdicts, trials: None }
     }
 
     /// A request is sent.
     pub(super) fn sent(&mut self, open: u8, now: Instant) -> Number {
-        if self.under_way.len() >= UNDER_WAY_MAX {
-            return None;
-        }
-        self.under_way.push_back(Sent { at: now, open });
+        let number = self.under_way.push(open, now)?;
         if let Some(trials) = &mut self.trials {
             trials.under_way += 1;
             trials.next = if trials.has_room() { now } else { now + trials.rest.max(REST_MAX) };
         }
-        Some(self.first + self.under_way.len() as u64 - 1)
+        Some(number)
     }
 
     /// What is known of a request that was not known before: `over` says for each bound whether it is over it, where that is known.
@@ -119,10 +100,9 @@ impl Record {
         self.sweep(facts);
         for (place, (bound, _)) in facts.bounds.all.iter().enumerate() {
             let Some(over) = over(bound) else { continue };
-            let bit = 1 << place;
             let is_open = match number {
-                Some(number) => self.take(number, bit),
-                None => open & bit != 0,
+                Some(number) => self.under_way.close(number, 1 << place),
+                None => open & 1 << place != 0,
             };
             if is_open {
                 self.decide(number, place, over, facts);
@@ -130,39 +110,35 @@ impl Record {
         }
     }
 
+    /// An answer has come, where there are no bounds; tells whether it was not held to hang.
+    pub(super) fn came(&mut self, number: Number) -> bool {
+        number.is_none_or(|number| self.under_way.close(number, u8::MAX))
+    }
+
     /// A request has ended, whatever else is not known of it.
     pub(super) fn ended(&mut self, number: Number) {
         let Some(number) = number else { return };
-        self.take(number, u8::MAX);
+        self.under_way.close(number, u8::MAX);
         if let Some(trials) = self.trials.as_mut().filter(|trials| number >= trials.from) {
             trials.under_way = trials.under_way.saturating_sub(1);
             if trials.good > 0 && trials.has_room() {
                 trials.next = trials.since;
             }
         }
-        self.forget();
     }
 
     /// Requests under way that are late already are over the bound, without waiting for how late they will be.
     pub(super) fn sweep(&mut self, facts: &Facts<'_>) {
         for (place, (bound, _)) in facts.bounds.all.iter().enumerate() {
-            let late = |sent: &Sent| facts.now.saturating_duration_since(sent.at) >= bound.within;
-            let mut number = self.undecided.get(place).copied().unwrap_or(0).max(self.first);
-            while let Some(sent) = self.under_way.get_mut((number - self.first) as usize) {
-                if sent.open & 1 << place != 0 {
-                    if !late(sent) {
-                        break;
-                    }
-                    sent.open &= !(1 << place);
-                    self.decide(Some(number), place, true, facts);
-                }
-                number += 1;
-            }
-            if let Some(undecided) = self.undecided.get_mut(place) {
-                *undecided = number;
+            while let Some(number) = self.under_way.late(place, bound.within, facts.now) {
+                self.decide(Some(number), place, true, facts);
             }
         }
-        self.forget();
+    }
+
+    /// How many requests have come to hang: are under way for longer than this.
+    pub(super) fn hanging(&mut self, within: Duration, now: Instant) -> usize {
+        std::iter::from_fn(|| self.under_way.late(0, within, now)).count()
     }
 
     /// How the target is to be regarded.
@@ -203,25 +179,10 @@ impl Record {
         }
         let broken = self.verdicts.iter().any(|(verdict, _)| verdict.is_broken());
         match &mut self.trials {
-            None if broken => self.trials = Some(Trials::new(self.first + self.under_way.len() as u64, facts.now)),
+            None if broken => self.trials = Some(Trials::new(self.under_way.next(), facts.now)),
             Some(_) if !broken => self.trials = None,
             Some(trials) if !before => trials.add(over, facts.now),
             _ => {}
-        }
-    }
-
-    /// Takes what is open of a request.
-    fn take(&mut self, number: u64, bits: u8) -> bool {
-        let Some(sent) = number.checked_sub(self.first).and_then(|at| self.under_way.get_mut(at as usize)) else { return false };
-        let open = sent.open & bits;
-        sent.open &= !bits;
-        open != 0
-    }
-
-    fn forget(&mut self) {
-        while self.under_way.front().is_some_and(|sent| sent.open == 0) {
-            self.under_way.pop_front();
-            self.first += 1;
         }
     }
 }
@@ -236,8 +197,12 @@ pub(super) struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// The bounds that can be kept or broken by an answer: one without a stream has no first content.
+    /// The bounds that can be kept or broken by an answer: one without a stream has no first content. Without bounds there is one
+    /// question still.
     pub(super) fn open(bounds: &Bounds, stream: bool) -> u8 {
+        if bounds.is_empty() {
+            return 1;
+        }
         let counts = |bound: &LatencyBound| stream || bound.moment == Moment::Whole;
         bounds.iter().enumerate().map(|(place, bound)| u8::from(counts(bound)) << place).sum()
     }

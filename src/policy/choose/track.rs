@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::record::{Bounds, Facts, Number, Record, Regard, SHOWN};
+use super::record::{Bounds, Facts, Record, Regard};
+use super::under_way::Number;
 use crate::base::clock::Instant;
 use crate::config::LatencyBound;
 use crate::policy::SizeClass;
@@ -141,6 +142,21 @@ impl Track {
         self.with(class, threshold, now, |record, facts| record.told(number, open, over, facts));
     }
 
+    /// An answer has come, where there are no bounds; tells whether it was not held to hang.
+    pub(super) fn came(&self, class: SizeClass, number: Number) -> bool {
+        let mut learnt = self.lock();
+        learnt.records.get_mut(class.index()).and_then(Option::as_mut).is_none_or(|record| record.came(number))
+    }
+
+    /// How many requests have come to hang: are under way for longer than this.
+    pub(super) fn hanging(&self, class: SizeClass, within: Duration, now: Instant) -> usize {
+        if self.under_way() == 0 {
+            return 0;
+        }
+        let mut learnt = self.lock();
+        learnt.records.get_mut(class.index()).and_then(Option::as_mut).map_or(0, |record| record.hanging(within, now))
+    }
+
     /// A request has ended.
     pub(super) fn ended(&self, class: SizeClass, number: Number) {
         // Each request is counted once, and ends once.
@@ -174,9 +190,6 @@ impl Track {
     }
 
     fn with<T>(&self, class: SizeClass, threshold: f32, now: Instant, f: impl FnOnce(&mut Record, &Facts<'_>) -> T) -> Option<T> {
-        if self.bounds.is_empty() {
-            return None;
-        }
         let mut learnt = self.lock();
         let slot = learnt.records.get_mut(class.index())?;
         let record = slot.get_or_insert_with(|| Box::new(Record::new(&self.bounds, threshold, now)));
@@ -206,5 +219,3 @@ impl Track {
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-impl Learnt {}

@@ -1,9 +1,9 @@
 //! One request at one target, from its sending to its end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::record::{Facts, Number};
+use super::record::Facts;
+use super::under_way::Number;
 use super::{Chooser, Rival};
 use crate::base::clock::Instant;
 use crate::config::{LatencyBound, Moment};
@@ -86,13 +86,20 @@ impl Watch {
     fn reached(&self, moment: Moment, now: Instant) {
         let Some(rival) = self.rival() else { return };
         let took = now.saturating_duration_since(self.sent);
-        rival.entrant.latency.observe(self.asked.class(), moment, took, now);
-        self.told(|bound| (bound.moment == moment).then(|| took > bound.within.max(Duration::from_nanos(1))), now);
+        // What was held to hang was counted then.
+        let is_first = moment == Moment::FirstToken || !self.asked.stream;
+        if !is_first || !self.chooser.bounds.is_empty() || rival.track.came(self.asked.class(), self.number) {
+            rival.entrant.latency.observe(self.asked.class(), moment, took, now);
+        }
+        self.told(|bound| (bound.moment == moment).then(|| took > bound.within), now);
     }
 
     /// Tells for each bound whether the answer is over it, where that is known.
     fn told(&self, over: impl Fn(&LatencyBound) -> Option<bool>, now: Instant) {
         let Some(rival) = self.rival() else { return };
+        if self.chooser.bounds.is_empty() {
+            return;
+        }
         let class = self.asked.class();
         let before = rival.track.trial(class).is_some();
         rival.track.told(class, self.number, self.open, over, self.chooser.pace.threshold(class), now);
