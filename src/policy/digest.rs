@@ -29,7 +29,7 @@ impl Digest {
 
     /// With the beginning and the end of a text that may be long, and its length.
     pub(super) fn ends(self, bytes: &[u8]) -> Self {
-        const END: usize = 4 << 10;
+        const END: usize = 512;
         match (bytes.first_chunk::<END>(), bytes.last_chunk::<END>()) {
             (Some(first), Some(last)) if bytes.len() > 2 * END => self.bytes(first).bytes(last).number(bytes.len() as u64),
             _ => self.bytes(bytes),

@@ -7,7 +7,7 @@ use crate::ir::{Part, Request, Role, Text};
 
 /// How much of a message's beginning, and of its end, is looked at, in bytes: what is asked stands there, and what a pattern
 /// costs grows with the text.
-pub const END_BYTES: usize = 16 << 10;
+pub const END_BYTES: usize = 8 << 10;
 
 /// The text of the last message of the user that has one; results of tools are none. Of a longer one the beginning and the
 /// end, each of [`END_BYTES`]. Empty where there is no such message.

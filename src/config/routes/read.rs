@@ -18,9 +18,14 @@ const ROUTES_MAX: usize = 1000;
 const NAME_BYTES_MAX: usize = 100;
 const MESSAGE_BYTES_MAX: usize = 2000;
 
-/// Bytes of memory of one compiled pattern, and of what it remembers of the texts that it has seen, for each thread. Matching
-/// takes time in proportion to the length of the text, times the former at worst.
-const PATTERN_BYTES_MAX: usize = 512 << 10;
+/// Bytes of memory of one compiled pattern. Matching takes time in proportion to the length of the text, times this at worst.
+const PATTERN_BYTES_MAX: usize = 256 << 10;
+
+/// The same of a list of words, which costs less: there is little to try in it.
+const WORDS_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes that each thread remembers of what a pattern has seen.
+const MEMORY_BYTES_MAX: usize = 512 << 10;
 
 /// Reads the rules; `policy` knows the models that they may name.
 pub(in super::super) fn read(reading: &Reading<'_>, root: &Table<'_, '_>, policy: &Policy) -> Vec<Route> {
@@ -283,7 +288,7 @@ fn words(reading: &Reading<'_>, table: &Table<'_, '_>) -> Option<Words> {
 /// no look-around, which is slow beyond ASCII.
 fn regexes(list: Vec<String>) -> Result<Words, (usize, regex::Error)> {
     let escaped = |word: &String| word.split_whitespace().map(regex::escape).collect::<Vec<_>>().join(r"\s+");
-    let any_case = |pattern: &str| builder(&format!("(?i:{pattern})")).build();
+    let any_case = |pattern: &str| builder(&format!("(?i:{pattern})"), WORDS_BYTES_MAX).build();
     let mut groups = Vec::new();
     for borders in [(true, true), (true, false), (false, true), (false, false)] {
         let bordered = |edge: Option<char>| edge.is_some_and(is_bordered);
@@ -312,14 +317,14 @@ fn is_bordered(edge: char) -> bool {
     (edge.is_alphanumeric() || edge == '_') && !unspaced
 }
 
-fn builder(pattern: &str) -> RegexBuilder {
+fn builder(pattern: &str, bytes_max: usize) -> RegexBuilder {
     let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX).nest_limit(100);
+    builder.size_limit(bytes_max).dfa_size_limit(MEMORY_BYTES_MAX).nest_limit(100);
     builder
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    builder(pattern).build().map_err(|error| match &error {
+    builder(pattern, PATTERN_BYTES_MAX).build().map_err(|error| match &error {
         regex::Error::Syntax(told) => syntax(told),
         regex::Error::CompiledTooBig(_) => "is too large when compiled (smaller repetitions, fewer \\w and \\d)".to_owned(),
         other => format!("is not a regular expression: {other}"),

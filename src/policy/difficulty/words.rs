@@ -110,11 +110,7 @@ const COMMANDS: [&[u8]; 6] = [b"frac", b"int", b"sum", b"sqrt", b"prod", b"mathb
 
 /// Whether a line begins with a number or a bullet.
 fn begins_item(line: &[u8]) -> bool {
-    match line {
-        [b'-' | b'*', b' ', ..] | [b'0'..=b'9', b'.' | b')', b' ', ..] => true,
-        [b'0'..=b'9', b'0'..=b'9', b'.' | b')', b' ', ..] => true,
-        _ => false,
-    }
+    matches!(line, [b'-' | b'*', b' ', ..] | [b'0'..=b'9', b'.' | b')', b' ', ..] | [b'0'..=b'9', b'0'..=b'9', b'.' | b')', b' ', ..])
 }
 
 fn is_maths(c: char) -> bool {

@@ -80,19 +80,24 @@ struct Sums {
 }
 
 impl Sums {
-    #[inline]
+    /// Inlined, so that the length of whole blocks is known where they are summed.
+    #[inline(always)]
     fn add(&mut self, block: &[u8]) {
-        let sum = |is: fn(u8) -> bool| u64::from(block.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(is(*byte)))));
-        let beyond = sum(|byte| byte >= 0x80);
-        self.backslashes += sum(|byte| byte == b'\\');
-        self.digits += sum(|byte| byte.wrapping_sub(b'0') < 10);
+        let beyond = sum(block, |byte| byte >= 0x80);
+        self.backslashes += sum(block, |byte| byte == b'\\');
+        self.digits += sum(block, |byte| byte.wrapping_sub(b'0') < 10);
         if beyond > 0 {
             self.beyond += beyond;
-            self.two += sum(|byte| byte >= 0xc0);
-            self.three += sum(|byte| byte >= 0xe0);
-            self.four += sum(|byte| byte >= 0xf0);
+            self.two += sum(block, |byte| byte >= 0xc0);
+            self.three += sum(block, |byte| byte >= 0xe0);
+            self.four += sum(block, |byte| byte >= 0xf0);
         }
     }
+}
+
+#[inline(always)]
+fn sum(block: &[u8], is: impl Fn(u8) -> bool) -> u64 {
+    u64::from(block.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(is(*byte)))))
 }
 
 /// By how much the bytes of escapes count for more than the characters that they stand for.
