@@ -116,7 +116,7 @@ impl Chooser {
     pub fn order(&self, asked: &Features, candidates: &[Candidate], now: Instant, at: SystemTime, rng: &mut Rng) -> Order {
         let mut ranking = Ranking::of(self, asked, candidates, now, at, Some(rng));
         let explores = self.explore(&mut ranking, asked, candidates, now, at, rng);
-        Order { indexes: ranking.indexes().collect(), explores }
+        Order { indexes: ranking.into_indexes(), explores }
     }
 
     /// A request is sent to a target: what comes of it is told to the watch.

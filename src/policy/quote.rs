@@ -6,7 +6,7 @@ mod tests;
 use std::time::SystemTime;
 
 use crate::config::catalog::price::{Counted, Prices, Rates};
-use crate::config::catalog::schedule::{Stamp, When};
+use crate::config::catalog::schedule::{Clause, Stamp, When};
 
 /// What a request is expected to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,14 +24,31 @@ pub struct Expected {
 /// A target's prices at the ordinary service tier.
 #[derive(Clone, Debug)]
 pub struct Quote {
-    /// What holds on every occasion, where nothing else is said.
-    always: Option<Option<Tariff>>,
-    /// Where it depends, in order.
-    clauses: Vec<(When, Own)>,
-    /// What the policy says instead.
-    set: Own,
-    is_timed: bool,
+    /// What holds below so many tokens of input, whatever the time.
+    below: u64,
+    tariff: Option<Tariff>,
+    /// What holds else.
+    periods: Vec<Period>,
     knows_cached: bool,
+}
+
+/// Prices from a day on.
+#[derive(Clone, Debug)]
+struct Period {
+    /// `None`: from the beginning.
+    from_day: Option<u64>,
+    /// From the smallest requests up.
+    bands: Vec<Band>,
+}
+
+/// Prices of requests of so much input and more.
+#[derive(Clone, Debug)]
+struct Band {
+    least_tokens: u64,
+    /// In order, what holds at any hour and what does at some.
+    clauses: Vec<(When, Own)>,
+    /// What the clauses come to, where the hour does not matter.
+    tariff: Option<Option<Tariff>>,
 }
 
 /// The rates that have a price of their own.
@@ -59,22 +76,21 @@ impl Quote {
     /// Compiles prices.
     pub fn new(prices: &Prices) -> Self {
         let listed = prices.clauses("");
-        let (set, mut clauses) = (Own::of(prices.set()), Vec::with_capacity(listed.len()));
-        clauses.extend(listed.iter().map(|clause| (clause.when.clone(), Own::of(&clause.rates))));
-        let mut quote = Self {
-            always: None,
-            set,
-            is_timed: clauses.iter().any(|(when, _)| when.is_timed()),
-            knows_cached: prices.set().own(Counted::CachedInput).is_some()
-                || listed.iter().any(|clause| clause.rates.own(Counted::CachedInput).is_some()),
-            clauses,
-        };
-        if let [(when, own)] = quote.clauses.as_slice()
-            && when.is_always()
-        {
-            quote.always = Some(own.with(&set).tariff());
+        let knows = |rates: &Rates| rates.own(Counted::CachedInput).is_some();
+        let knows_cached = knows(prices.set()) || listed.iter().any(|clause| knows(&clause.rates));
+        let set = Own::of(prices.set());
+        let mut periods = Vec::new();
+        let known = listed.iter().take_while(|clause| clause.when.from_day != Some(None));
+        for clauses in known.collect::<Vec<_>>().chunk_by(|a, b| a.when.from_day == b.when.from_day) {
+            periods.push(Period::new(clauses, &set));
         }
-        quote
+        let always = match periods.as_slice() {
+            [period] => period.bands.first().and_then(|first| first.tariff),
+            _ => None,
+        };
+        let second = periods.first().and_then(|period| period.bands.get(1));
+        let below = always.map_or(0, |_| second.map_or(u64::MAX, |band| band.least_tokens));
+        Self { below, tariff: always.flatten(), periods, knows_cached }
     }
 
     /// Whether cached input has a price of its own, so that a warm prompt cache is worth something.
@@ -84,23 +100,47 @@ impl Quote {
 
     /// What a request costs at that time, in nano-USD; `None` where no price is known.
     pub fn cost(&self, expected: &Expected, at: SystemTime) -> Option<u64> {
-        if let Some(always) = &self.always {
-            return always.as_ref().map(|tariff| tariff.cost(expected));
+        if expected.input_tokens < self.below {
+            return self.tariff.as_ref().map(|tariff| tariff.cost(expected));
         }
-        let stamp = self.is_timed.then(|| Stamp::of(at));
-        let (mut own, mut period) = (Own::default(), None);
-        for (when, rates) in &self.clauses {
-            if when.from_day.is_some_and(|day| day.is_none_or(|day| stamp.is_none_or(|stamp| day > stamp.day))) {
-                break;
-            }
-            if when.from_day != period {
-                (own, period) = (Own::default(), when.from_day);
-            }
-            if when.holds(expected.input_tokens, stamp) {
-                own = own.with(rates);
-            }
+        let stamp = Stamp::of(at);
+        let begun = |period: &&Period| period.from_day.is_none_or(|day| day <= stamp.day);
+        // The list ends where a period has not begun.
+        let period = self.periods.iter().take_while(begun).last()?;
+        let band = period.bands.iter().rfind(|band| band.least_tokens <= expected.input_tokens)?;
+        let tariff = band.tariff.unwrap_or_else(|| band.at(stamp));
+        tariff.map(|tariff| tariff.cost(expected))
+    }
+}
+
+impl Period {
+    fn new(clauses: &[&Clause], set: &Own) -> Self {
+        let mut sizes: Vec<_> = clauses.iter().map(|clause| clause.when.least_tokens()).chain([0]).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let from_day = clauses.first().and_then(|clause| clause.when.from_day.flatten());
+        Self { from_day, bands: sizes.into_iter().map(|least| Band::new(least, clauses, set)).collect() }
+    }
+}
+
+impl Band {
+    fn new(least_tokens: u64, clauses: &[&Clause], set: &Own) -> Self {
+        let holds = clauses.iter().filter(|clause| clause.when.may_hold(least_tokens));
+        let mut clauses: Vec<_> = holds.map(|clause| (clause.when.clone(), Own::of(&clause.rates))).collect();
+        clauses.push((When::ALWAYS, *set));
+        let mut band = Self { least_tokens, clauses, tariff: None };
+        if !band.clauses.iter().any(|(when, _)| when.has_hours()) {
+            band.tariff = Some(band.sum(|_| true));
         }
-        own.with(&self.set).tariff().map(|tariff| tariff.cost(expected))
+        band
+    }
+
+    fn at(&self, stamp: Stamp) -> Option<Tariff> {
+        self.sum(|when| when.is_hour(stamp))
+    }
+
+    fn sum(&self, holds: impl Fn(&When) -> bool) -> Option<Tariff> {
+        self.clauses.iter().filter(|(when, _)| holds(when)).fold(Own::default(), |all, (_, own)| all.with(own)).tariff()
     }
 }
 

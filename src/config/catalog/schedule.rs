@@ -22,7 +22,7 @@ pub struct When {
     /// The period that it belongs to, where it is not the first: the days since 1970 on which that begins. With its first day,
     /// whatever the clauses of earlier periods say ends. `Some(None)`: a day that cannot be read, and so never comes.
     pub from_day: Option<Option<u64>>,
-    over_tokens: u64,
+    least_tokens: u64,
     hours: Option<Box<Hours>>,
     at_this_tier: bool,
 }
@@ -35,45 +35,49 @@ type Hours = [u64; WEEK_WORDS];
 pub struct Stamp {
     /// Days since 1970.
     pub day: u64,
-    week_minute: u64,
+    week_minute: usize,
 }
 
 impl Stamp {
     /// The stamp of a time.
     pub fn of(at: SystemTime) -> Self {
         let moment = Moment::of(at);
-        Self { day: moment.day, week_minute: (moment.weekday - 1) * DAY_MINUTES + moment.minute }
+        Self { day: moment.day, week_minute: ((moment.weekday - 1) * DAY_MINUTES + moment.minute) as usize }
     }
 }
 
 impl When {
-    /// Whether it holds for a request of so many input tokens, its period aside. No stamp: where [`Self::is_timed`] is not so.
-    pub fn holds(&self, input_tokens: u64, stamp: Option<Stamp>) -> bool {
-        let in_hours = |hours: &Hours| {
-            stamp.is_some_and(|stamp| {
-                hours.get(stamp.week_minute as usize / 64).is_some_and(|word| word >> (stamp.week_minute % 64) & 1 == 1)
-            })
-        };
-        self.at_this_tier && (self.over_tokens == 0 || input_tokens >= self.over_tokens) && self.hours.as_deref().is_none_or(in_hours)
+    /// On every occasion.
+    pub const ALWAYS: Self = Self { from_day: None, least_tokens: 0, hours: None, at_this_tier: true };
+
+    /// The least input tokens of a request for which it holds.
+    pub fn least_tokens(&self) -> u64 {
+        self.least_tokens
     }
 
-    /// Whether the time matters.
-    pub fn is_timed(&self) -> bool {
-        self.hours.is_some() || self.from_day.is_some()
+    /// Whether it holds for a request of so many input tokens, its period and its hours aside.
+    pub fn may_hold(&self, input_tokens: u64) -> bool {
+        self.at_this_tier && input_tokens >= self.least_tokens
     }
 
-    /// Whether nothing matters.
-    pub fn is_always(&self) -> bool {
-        self.at_this_tier && self.over_tokens == 0 && !self.is_timed()
+    /// Whether it holds at some hours only.
+    pub fn has_hours(&self) -> bool {
+        self.hours.is_some()
+    }
+
+    /// Whether it is one of its hours.
+    pub fn is_hour(&self, stamp: Stamp) -> bool {
+        let is_in = |hours: &Hours| hours.get(stamp.week_minute / 64).is_some_and(|word| word >> (stamp.week_minute % 64) & 1 == 1);
+        self.hours.as_deref().is_none_or(is_in)
     }
 
     fn read(conditions: &str, service_tier: &str) -> Self {
-        let mut when = Self { from_day: None, over_tokens: 0, hours: None, at_this_tier: true };
+        let mut when = Self::ALWAYS;
         for word in conditions.split(' ').filter(|word| !word.is_empty()) {
             if let Some(tokens) = word.strip_prefix('>') {
                 let least = tokens.parse::<u64>().ok().and_then(|tokens| tokens.checked_add(1));
                 when.at_this_tier &= least.is_some();
-                when.over_tokens = when.over_tokens.max(least.unwrap_or(0));
+                when.least_tokens = when.least_tokens.max(least.unwrap_or(0));
             } else if let Some(tier) = word.strip_prefix('@') {
                 when.at_this_tier &= tier == service_tier;
             } else if let Some(spans) = word.strip_prefix("off:") {

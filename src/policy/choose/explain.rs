@@ -54,7 +54,7 @@ impl Chooser {
     }
 
     fn view(&self, rank: &Rank, candidates: &[Candidate], context: &Context<'_>) -> Option<View> {
-        let index = rank.index as usize;
+        let index = rank.index();
         let candidate = candidates.iter().find(|candidate| candidate.index == index)?;
         let rival = self.rivals.get(index)?;
         let (asked, now) = (context.asked, context.now);
@@ -64,7 +64,7 @@ impl Chooser {
         if expected.cached_input_tokens > 0 {
             why.push_str(&format!("; its prompt cache is warm with {} tokens of the conversation", expected.cached_input_tokens));
         }
-        if rank.group != Group::Out {
+        if rank.group() != Group::Out {
             match candidate.standing {
                 Standing::Returning(share) => why.push_str(&format!("; returning with {:.0}% of its share", share * 100.0)),
                 Standing::Probe => why.push_str("; one request finds out whether it is well again"),
@@ -76,7 +76,7 @@ impl Chooser {
             label: rival.entrant.label.clone(),
             standing: candidate.standing,
             expected,
-            cost: Some(rank.cost).filter(|cost| *cost < u64::MAX && matches!(self.strategy, Strategy::Cheapest(_))),
+            cost: rank.cost(),
             first_token: rival.entrant.latency.read(asked.class(), Moment::FirstToken, now),
             whole: rival.entrant.latency.read(asked.class(), Moment::Whole, now),
             bounds: self.kept(rival, asked.class(), now),
@@ -88,31 +88,31 @@ impl Chooser {
         if let Standing::Out(_) = candidate.standing {
             return format!("out for {}", seconds(candidate.standing.wait(context.now)));
         }
-        let is_first = context.first.is_some_and(|first| first.index == rank.index);
+        let is_first = context.first.is_some_and(|first| first.index() == rank.index());
         match &self.strategy {
-            Strategy::Ordered => format!("place {} in the order of the alias", rank.index + 1),
-            Strategy::Weighted if rank.value == 0 => "weight 0: only when the others fail".to_owned(),
+            Strategy::Ordered => format!("place {} in the order of the alias", rank.index() + 1),
+            Strategy::Weighted if rank.value() == 0 => "weight 0: only when the others fail".to_owned(),
             Strategy::Weighted => {
-                format!("weight {}: {:.1}% of the requests", rival.entrant.weight, rank.value as f64 * 100.0 / context.weights as f64)
+                format!("weight {}: {:.1}% of the requests", rival.entrant.weight, rank.value() as f64 * 100.0 / context.weights as f64)
             }
-            Strategy::Fastest if rank.value == 0 => "not known yet, so it is tried".to_owned(),
-            Strategy::Fastest if is_first => format!("fastest of late: {}", seconds(Duration::from_nanos(rank.value))),
-            Strategy::Fastest => format!("slower of late: {}", seconds(Duration::from_nanos(rank.value))),
+            Strategy::Fastest if rank.value() == 0 => "not known yet, so it is tried".to_owned(),
+            Strategy::Fastest if is_first => format!("fastest of late: {}", seconds(Duration::from_nanos(rank.value()))),
+            Strategy::Fastest => format!("slower of late: {}", seconds(Duration::from_nanos(rank.value()))),
             Strategy::Cheapest(_) => self.why_price(rank, rival, context),
         }
     }
 
     fn why_price(&self, rank: &Rank, rival: &Rival, context: &Context<'_>) -> String {
         let class = context.asked.class();
-        let price = match context.first {
-            _ if rank.cost == u64::MAX => "its price is not known, so it counts as dearer than all others".to_owned(),
-            Some(first) if first.index == rank.index && rank.group == Group::Wanted => match self.bounds.is_empty() {
+        let price = match &context.first {
+            _ if rank.cost().is_none() => "its price is not known, so it counts as dearer than all others".to_owned(),
+            Some(first) if first.index() == rank.index() && rank.group() == Group::Wanted => match self.bounds.is_empty() {
                 true => "cheapest".to_owned(),
                 false => "cheapest of those that keep the bounds".to_owned(),
             },
-            Some(first) if rank.cost < first.cost => "cheaper".to_owned(),
-            Some(first) if rank.cost > first.cost => "dearer".to_owned(),
-            Some(first) if first.index == rank.index => "nearest to keeping the bounds, which nobody does".to_owned(),
+            Some(first) if rank.is_cheaper(first) => "cheaper".to_owned(),
+            Some(first) if first.is_cheaper(rank) => "dearer".to_owned(),
+            Some(first) if first.index() == rank.index() => "nearest to keeping the bounds, which nobody does".to_owned(),
             _ => "as cheap".to_owned(),
         };
         let (since, _) = rival.track.seen(class, context.now);

@@ -43,7 +43,7 @@ impl Chooser {
             Strategy::Cheapest(_) if self.bounds.is_empty() => false,
             Strategy::Cheapest(_) => {
                 let threshold = self.pace.threshold(asked.class());
-                let first = ranking.ranks().first().and_then(|rank| self.rivals.get(rank.index as usize));
+                let first = ranking.ranks().first().and_then(|rank| self.rivals.get(rank.index()));
                 if first.is_some_and(|rival| rival.track.sweep(asked.class(), threshold, now)) {
                     self.pace.switched(now);
                     *ranking = Ranking::of(self, asked, candidates, now, at, Some(rng));
@@ -59,7 +59,7 @@ impl Chooser {
         let found = self.to_try(ranking, asked, now);
         let threshold = self.pace.threshold(class);
         let draw = rng.below(100);
-        let nobody = ranking.ranks().first().is_some_and(|first| first.group >= Group::Faded);
+        let nobody = ranking.ranks().first().is_some_and(|first| first.group() >= Group::Faded);
         let chosen = self.pace.arrive(class, now, |lane| {
             let (rank, promising) = found?;
             let share = if threshold > 8.0 { TRIAL_SHARE } else { TRIAL_SHARE_SLOW };
@@ -71,34 +71,35 @@ impl Chooser {
             may.then_some(rank)
         });
         let Some(rank) = chosen.flatten() else { return false };
-        if let Some(rival) = self.rivals.get(rank.index as usize) {
+        if let Some(rival) = self.rivals.get(rank.index()) {
             rival.track.chosen(class, threshold, now);
         }
-        ranking.prefer(rank.index);
+        ranking.prefer(rank.index());
         true
     }
 
     /// The target whose trial is due, and whether its trials went well: first those whose trials do, then whose is due for longest.
     fn to_try(&self, ranking: &Ranking, asked: &Features, now: Instant) -> Option<(Rank, bool)> {
         let first = ranking.ranks().first()?;
-        let better = |rank: &&Rank| match first.group {
-            Group::Wanted | Group::Returning => rank.cost < first.cost,
-            _ => rank.index != first.index,
+        let better = |rank: &&Rank| match first.group() {
+            Group::Wanted | Group::Returning => rank.is_cheaper(first),
+            _ => rank.index() != first.index(),
         };
-        let broken = ranking.ranks().iter().filter(|rank| matches!(rank.group, Group::Faded | Group::Broken)).filter(better);
+        let broken = ranking.ranks().iter().filter(|rank| matches!(rank.group(), Group::Faded | Group::Broken)).filter(better);
         let due = broken.filter_map(|rank| {
-            let track = &self.rivals.get(rank.index as usize)?.track;
+            let track = &self.rivals.get(rank.index())?.track;
             let (next, promising) = track.trial(asked.class())?;
             (next <= track.tick(now)).then_some((!promising, next, rank))
         });
-        due.min_by_key(|(unpromising, next, rank)| (*unpromising, *next, rank.cost)).map(|(unpromising, _, rank)| (*rank, !unpromising))
+        due.min_by_key(|(unpromising, next, rank)| (*unpromising, *next, rank.cost().unwrap_or(u64::MAX)))
+            .map(|(unpromising, _, rank)| (*rank, !unpromising))
     }
 
     /// Looks for requests under way that hang, and tells whether there are new ones.
     fn some_hang(&self, ranking: &Ranking, asked: &Features, now: Instant) -> bool {
         let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
         let mut hanging = 0;
-        for rival in ranking.indexes().filter_map(|index| self.rivals.get(index)).filter(|rival| rival.track.under_way() > 0) {
+        for rival in ranking.ranks().iter().filter_map(|rank| self.rivals.get(rank.index())).filter(|rival| rival.track.under_way() > 0) {
             let latency = &rival.entrant.latency;
             let p95 = latency.read(asked.class(), moment, now).p95;
             let within = p95.map_or(HANGS_UNKNOWN, |p95| p95.saturating_mul(HANGS).max(HANGS_LEAST));
@@ -113,24 +114,24 @@ impl Chooser {
     fn explore_fastest(&self, ranking: &mut Ranking, asked: &Features, now: Instant) -> bool {
         let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
         let Some(best) = ranking.ranks().first().copied() else { return false };
-        let id = |rank: &Rank| self.rivals.get(rank.index as usize).map(|rival| rival.id);
+        let id = |rank: &Rank| self.rivals.get(rank.index()).map(|rival| rival.id);
         let least_known = self.least_known(ranking, asked, moment, now);
         let (preferred, explored, switched) = self
             .pace
             .arrive(asked.class(), now, |lane| {
-                if best.group == Group::Wanted && best.value == 0 {
+                if best.group() == Group::Wanted && best.value() == 0 {
                     return (None, None, false);
                 }
                 let kept = lane.preferred(moment);
-                let stays = ranking.ranks().iter().find(|rank| rank.group == Group::Wanted && id(rank) == *kept && kept.is_some());
-                let stays = stays.filter(|rank| best.value as f64 >= rank.value as f64 * FASTER).copied();
+                let stays = ranking.ranks().iter().find(|rank| rank.group() == Group::Wanted && id(rank) == *kept && kept.is_some());
+                let stays = stays.filter(|rank| best.value() as f64 >= rank.value() as f64 * FASTER).copied();
                 let before = *kept;
                 if stays.is_none() {
                     *kept = id(&best);
                 }
                 let switched = before.is_some() && before != *kept;
                 let preferred = stays.unwrap_or(best);
-                let explored = least_known.filter(|rank| rank.index != preferred.index && lane.try_one());
+                let explored = least_known.filter(|rank| rank.index() != preferred.index() && lane.try_one());
                 (Some(preferred), explored, switched)
             })
             .unwrap_or((None, None, false));
@@ -138,9 +139,9 @@ impl Chooser {
             self.pace.switched(now);
         }
         let Some(preferred) = preferred else { return true };
-        ranking.prefer(preferred.index);
+        ranking.prefer(preferred.index());
         if let Some(explored) = explored {
-            ranking.prefer(explored.index);
+            ranking.prefer(explored.index());
         }
         explored.is_some()
     }
@@ -148,10 +149,10 @@ impl Chooser {
     /// Of those that might be faster than the best, the one of which least is known; slower ones need not be known as well.
     fn least_known(&self, ranking: &Ranking, asked: &Features, moment: Moment, now: Instant) -> Option<Rank> {
         let (first, others) = ranking.ranks().split_first()?;
-        let wanted = others.iter().filter(|rank| rank.group <= Group::Returning);
+        let wanted = others.iter().filter(|rank| rank.group() <= Group::Returning);
         let known = wanted.chain([first]).filter_map(|rank| {
-            let latency = &self.rivals.get(rank.index as usize)?.entrant.latency;
-            let slower = (rank.value as f64 / first.value.max(1) as f64).clamp(1.0, 10.0) as f32;
+            let latency = &self.rivals.get(rank.index())?.entrant.latency;
+            let slower = (rank.value() as f64 / first.value().max(1) as f64).clamp(1.0, 10.0) as f32;
             Some((latency.read(asked.class(), moment, now).samples * slower * slower, *rank))
         });
         known.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, rank)| rank)

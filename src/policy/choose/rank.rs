@@ -17,8 +17,6 @@ const UNKNOWN_MAX: u32 = 3;
 const AS_NEAR: f32 = 1.25;
 /// Below so many answers a target's time is not known.
 pub(super) const SAMPLES_MIN: f32 = 1.0;
-/// Ranks that need no allocation.
-const FEW: usize = 64;
 
 /// Where a candidate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,25 +33,62 @@ pub(super) enum Group {
     Out,
 }
 
-/// One candidate's place: by group, then by the value that the strategy goes by, then by the order of the configuration.
+/// One candidate's place: by group, then by the value that the strategy goes by, then by price, then by the order of the
+/// configuration. Compared as two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    pub(super) group: Group,
-    pub(super) value: u64,
-    pub(super) index: u32,
-    /// What the request costs there; `u64::MAX` where that is not known.
-    pub(super) cost: u64,
+    /// Group, 4 bits, and value.
+    first: u64,
+    /// Price, 48 bits, and place in the configuration.
+    then: u64,
+    index: usize,
 }
 
-const NONE: Rank = Rank { group: Group::Out, value: u64::MAX, index: u32::MAX, cost: u64::MAX };
+/// Greater values count as this one: 36 years, or a million dollars.
+const VALUE_MAX: u64 = (1 << 60) - 1;
+/// What costs more counts as if its price were not known: a quarter of a million dollars.
+const COST_MAX: u64 = (1 << 48) - 1;
+
+impl Rank {
+    fn new(group: Group, value: u64, cost: Option<u64>, index: usize) -> Self {
+        let place = u64::try_from(index).unwrap_or(u64::MAX).min(u64::from(u16::MAX));
+        Self { first: (group as u64) << 60 | value.min(VALUE_MAX), then: cost.unwrap_or(COST_MAX).min(COST_MAX) << 16 | place, index }
+    }
+
+    pub(super) fn group(&self) -> Group {
+        match self.first >> 60 {
+            0 => Group::Wanted,
+            1 => Group::Returning,
+            2 => Group::Faded,
+            3 => Group::Broken,
+            _ => Group::Out,
+        }
+    }
+
+    /// What the strategy goes by.
+    pub(super) fn value(&self) -> u64 {
+        self.first & VALUE_MAX
+    }
+
+    /// What the request costs there, in nano-USD; `None` where that is not known.
+    pub(super) fn cost(&self) -> Option<u64> {
+        Some(self.then >> 16).filter(|cost| *cost < COST_MAX)
+    }
+
+    /// Whether it is cheaper than another.
+    pub(super) fn is_cheaper(&self, other: &Self) -> bool {
+        self.then >> 16 < other.then >> 16
+    }
+
+    /// Its place among the alias' targets.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+}
 
 /// The candidates in order.
 #[derive(Debug)]
-pub(super) struct Ranking {
-    few: [Rank; FEW],
-    many: Vec<Rank>,
-    count: usize,
-}
+pub(super) struct Ranking(Vec<Rank>);
 
 impl Ranking {
     /// The candidates in the order that the strategy gives them. Without chance: by weight instead of drawn by weight, and as if
@@ -66,117 +101,125 @@ impl Ranking {
         at: SystemTime,
         mut rng: Option<&mut Rng>,
     ) -> Self {
-        let mut ranking = Self { few: [NONE; FEW], many: Vec::new(), count: candidates.len() };
-        if candidates.len() > FEW {
-            ranking.many = vec![NONE; candidates.len()];
-        }
-        let ranks = ranking.ranks_mut();
-        let known = |candidate: &Candidate| chooser.rivals.get(candidate.index);
-        let place = |rank: &mut Rank, candidate: &Candidate, (group, value, cost): (Group, u64, u64)| {
-            let index = u32::try_from(candidate.index).unwrap_or(u32::MAX);
-            *rank = match candidate.standing {
-                Standing::Out(_) => {
-                    let wait = u64::try_from(candidate.standing.wait(now).as_nanos()).unwrap_or(u64::MAX);
-                    Rank { group: Group::Out, value: wait, index, cost }
-                }
-                _ => Rank { group, value, index, cost },
-            };
-        };
-        match &chooser.strategy {
-            Strategy::Ordered => {
-                for (rank, candidate) in ranks.iter_mut().zip(candidates) {
-                    place(rank, candidate, (returning(candidate, rng.as_deref_mut()), 0, 0));
-                }
-            }
+        let mut ranking = match &chooser.strategy {
+            Strategy::Ordered => chooser.ranked(candidates, now, |candidate, _| (returning(candidate, rng.as_deref_mut()), 0, None)),
             Strategy::Weighted => {
-                for (rank, candidate) in ranks.iter_mut().zip(candidates) {
-                    let weight = known(candidate).map_or(0, |rival| weight(rival, candidate));
-                    place(rank, candidate, (Group::Wanted, weight, 0));
-                }
-                return ranking.drawn(rng);
+                let weighed = chooser.ranked(candidates, now, |candidate, rival| (Group::Wanted, weight(rival, candidate), None));
+                return match rng {
+                    Some(rng) => weighed.drawn(rng),
+                    None => weighed.by_weight(),
+                };
             }
             Strategy::Fastest => {
                 let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
-                for (rank, candidate) in ranks.iter_mut().zip(candidates) {
-                    let value = known(candidate).map_or(u64::MAX, |rival| time_at(rival, asked, moment, now));
-                    let busy = value == 0 && known(candidate).is_some_and(|rival| rival.track.under_way() >= UNKNOWN_MAX);
-                    let group = if busy { Group::Returning } else { returning(candidate, rng.as_deref_mut()) };
-                    place(rank, candidate, (group, value, 0));
-                }
+                chooser.ranked(candidates, now, |candidate, rival| match time_at(rival, asked, moment, now) {
+                    0 if rival.track.under_way() >= UNKNOWN_MAX => (Group::Returning, 0, None),
+                    time => (returning(candidate, rng.as_deref_mut()), time, None),
+                })
             }
             Strategy::Cheapest(_) => {
                 let cold = chooser.habits.expected(asked, 0);
                 let warm = chooser.sticky.warm(asked.session, now);
-                for (rank, candidate) in ranks.iter_mut().zip(candidates) {
-                    let Some(rival) = known(candidate) else { continue };
+                chooser.ranked(candidates, now, |candidate, rival| {
                     let expected = chooser.expected(&cold, rival, warm.as_ref());
-                    let cost = rival.entrant.quote.cost(&expected, at).unwrap_or(u64::MAX);
-                    let (group, value) = match rival.track.favour(asked.class(), now) {
-                        Favour::Kept => (returning(candidate, rng.as_deref_mut()), cost),
-                        Favour::Faded => (Group::Faded, cost),
-                        Favour::Broken => (Group::Broken, chooser.nearness(rival, asked, now)),
-                    };
-                    place(rank, candidate, (group, value, cost));
-                }
+                    let cost = rival.entrant.quote.cost(&expected, at);
+                    let dear = cost.unwrap_or(u64::MAX);
+                    match rival.track.favour(asked.class(), now) {
+                        Favour::Kept => (returning(candidate, rng.as_deref_mut()), dear, cost),
+                        Favour::Faded => (Group::Faded, dear, cost),
+                        Favour::Broken => (Group::Broken, chooser.nearness(rival, asked, now), cost),
+                    }
+                })
             }
-        }
-        // Of equal values the first in the configuration comes first, save that a price decides among those as near to their bounds.
-        ranking.ranks_mut().sort_unstable_by_key(|rank| (rank.group, rank.value, rank.cost, rank.index));
+        };
+        ranking.0.sort_unstable();
         ranking
     }
 
     /// Places among the alias' targets, the best first.
-    pub(super) fn indexes(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.ranks().iter().map(|rank| rank.index as usize)
+    pub(super) fn into_indexes(self) -> Vec<usize> {
+        // The memory is the ranks' own: see a test.
+        self.0.into_iter().map(|rank| rank.index).collect()
     }
 
     pub(super) fn ranks(&self) -> &[Rank] {
-        if self.many.is_empty() { self.few.get(..self.count).unwrap_or_default() } else { &self.many }
+        &self.0
     }
 
     /// Puts a target first.
-    pub(super) fn prefer(&mut self, index: u32) {
-        let ranks = self.ranks_mut();
-        if let Some(head) = ranks.iter().position(|rank| rank.index == index).and_then(|at| ranks.get_mut(..=at)) {
+    pub(super) fn prefer(&mut self, index: usize) {
+        if let Some(head) = self.0.iter().position(|rank| rank.index == index).and_then(|at| self.0.get_mut(..=at)) {
             head.rotate_right(1);
         }
     }
 
-    fn ranks_mut(&mut self) -> &mut [Rank] {
-        if self.many.is_empty() { self.few.get_mut(..self.count).unwrap_or_default() } else { &mut self.many }
-    }
-
     /// Draws the order of those that may be asked by weight, which is their value, without putting back; a weight of 0 comes after
     /// all others.
-    fn drawn(mut self, rng: Option<&mut Rng>) -> Self {
-        let ranks = self.ranks_mut();
-        ranks.sort_unstable_by_key(|rank| {
-            (rank.group, rank.group == Group::Wanted && rank.value == 0, rank.value * u64::from(rank.group == Group::Out), rank.index)
-        });
-        let Some(rng) = rng else {
-            ranks.sort_by_key(|rank| (rank.group, if rank.group == Group::Out { rank.value } else { !rank.value }, rank.index));
-            return self;
-        };
-        let weighty = ranks.partition_point(|rank| rank.group == Group::Wanted && rank.value > 0);
-        let mut rest = ranks.get_mut(..weighty).unwrap_or_default();
-        let mut sum = rest.iter().map(|rank| rank.value).sum::<u64>();
+    fn drawn(self, rng: &mut Rng) -> Self {
+        let mut all = self.weighty_first();
+        let weighty = all.0.partition_point(Rank::has_weight);
+        let mut rest = all.0.get_mut(..weighty).unwrap_or_default();
+        let mut sum = rest.iter().map(Rank::value).sum::<u64>();
         while rest.len() > 1 {
             let mut left = rng.below(sum);
             let drawn = rest.iter().position(|rank| {
-                let found = left < rank.value;
-                left = left.saturating_sub(rank.value);
+                let found = left < rank.value();
+                left = left.wrapping_sub(rank.value());
                 found
             });
             rest.swap(0, drawn.unwrap_or(0));
             let Some((first, others)) = rest.split_first_mut() else { break };
-            sum -= first.value;
+            sum -= first.value();
             rest = others;
+        }
+        all
+    }
+
+    /// The same without chance.
+    fn by_weight(self) -> Self {
+        let mut all = self.weighty_first();
+        let weighty = all.0.partition_point(Rank::has_weight);
+        all.0.get_mut(..weighty).unwrap_or_default().sort_by_key(|rank| !rank.value());
+        all
+    }
+
+    /// Those with a weight, in any order; those without; those that are out.
+    fn weighty_first(mut self) -> Self {
+        let is_plain = self.0.iter().all(Rank::has_weight);
+        if !is_plain {
+            self.0.sort_unstable_by_key(|rank| (!rank.has_weight(), *rank));
         }
         self
     }
 }
 
+impl Rank {
+    fn has_weight(&self) -> bool {
+        self.group() == Group::Wanted && self.value() > 0
+    }
+}
+
 impl Chooser {
+    /// Each candidate's rank, in no order: those that are out by how long that lasts, the others as `place` says.
+    fn ranked(
+        &self,
+        candidates: &[Candidate],
+        now: Instant,
+        mut place: impl FnMut(&Candidate, &Rival) -> (Group, u64, Option<u64>),
+    ) -> Ranking {
+        let rank = |candidate: &Candidate| match (candidate.standing, self.rivals.get(candidate.index)) {
+            (Standing::Out(_), _) | (_, None) => {
+                let wait = u64::try_from(candidate.standing.wait(now).as_nanos()).unwrap_or(u64::MAX);
+                Rank::new(Group::Out, wait, None, candidate.index)
+            }
+            (_, Some(rival)) => {
+                let (group, value, cost) = place(candidate, rival);
+                Rank::new(group, value, cost, candidate.index)
+            }
+        };
+        Ranking(candidates.iter().map(rank).collect())
+    }
+
     /// How far a target is from keeping its bounds: a logarithm of the factor by which it misses the one that it misses most, in
     /// steps of [`AS_NEAR`].
     fn nearness(&self, rival: &Rival, asked: &Features, now: Instant) -> u64 {
