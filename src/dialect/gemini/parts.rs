@@ -75,7 +75,7 @@ impl<'a> Call<'a> {
         for (name, value) in members(object(raw, at)?) {
             match &*name {
                 "id" => call.id = Some(text(value, &at.name("id"))?).filter(|id| !id.is_empty()),
-                "name" => call.name = Some(text(value, &at.name("name"))?).filter(|name| !name.is_empty()),
+                "name" => call.name = Some(text(value, &at.name("name"))?),
                 "args" => call.args = Some(object(value, &at.name("args"))?),
                 "partialArgs" => call.partial = Some(value),
                 "willContinue" => call.continues = boolean(value, &at.name("willContinue"))?,
