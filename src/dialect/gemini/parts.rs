@@ -2,13 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::wire::{At, boolean, members, object, signature, text};
+use super::wire::{At, boolean, extension, members, object, signature, text};
 use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::ir::{Media, MediaKind, Part, Source, Text};
-
-use super::wire::extension;
-use crate::ir::Dialect;
+use crate::ir::{Dialect, Media, MediaKind, Part, Source, Text};
 
 /// What a part may hold, one of them at a time.
 const KINDS: [&str; 8] =
