@@ -97,7 +97,7 @@ struct Told<'a> {
 
 fn fault(status: u16, body: Raw<'_>) -> Fault {
     let error = body.member("error").filter(|e| e.is_object()).unwrap_or(body);
-    let text = |from: Raw<'_>, name: &str| from.member(name).and_then(Raw::string).map(|t| t.into_owned());
+    let text = |from: Raw<'_>, name: &str| from.member(name).and_then(Raw::string).filter(|t| !t.trim().is_empty()).map(|t| t.into_owned());
     let message = text(error, "message")
         .or_else(|| text(body, "error"))
         .or_else(|| text(body, "Message"))

@@ -1,4 +1,4 @@
-//! What requests, answers and streams share: words, ids, tool inputs, counters.
+//! What requests, answers and streams share: places, words, ids, counters.
 
 use std::fmt;
 

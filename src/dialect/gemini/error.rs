@@ -191,7 +191,8 @@ impl<'a> Told<'a> {
 fn plain_message(parsed: Option<Raw<'_>>, body: &[u8]) -> Cow<'static, str> {
     let named = parsed
         .filter(|raw| raw.is_object())
-        .and_then(|raw| ["message", "error", "detail"].iter().find_map(|name| raw.member(name).and_then(Raw::string)));
+        .and_then(|raw| ["message", "error", "detail"].iter().find_map(|name| raw.member(name).and_then(Raw::string)))
+        .filter(|named| !named.trim().is_empty());
     if let Some(named) = named {
         return Cow::Owned(named.into_owned());
     }

@@ -2,13 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::wire::{At, boolean, members, object, signature, text};
+use super::wire::{At, boolean, extension, members, object, signature, text};
 use crate::base::Fault;
 use crate::base::json::Raw;
-use crate::ir::{Media, MediaKind, Part, Source, Text};
-
-use super::wire::extension;
-use crate::ir::Dialect;
+use crate::ir::{Dialect, Media, MediaKind, Part, Source, Text};
 
 /// What a part may hold, one of them at a time.
 const KINDS: [&str; 8] =
@@ -75,7 +72,7 @@ impl<'a> Call<'a> {
         for (name, value) in members(object(raw, at)?) {
             match &*name {
                 "id" => call.id = Some(text(value, &at.name("id"))?).filter(|id| !id.is_empty()),
-                "name" => call.name = Some(text(value, &at.name("name"))?).filter(|name| !name.is_empty()),
+                "name" => call.name = Some(text(value, &at.name("name"))?),
                 "args" => call.args = Some(object(value, &at.name("args"))?),
                 "partialArgs" => call.partial = Some(value),
                 "willContinue" => call.continues = boolean(value, &at.name("willContinue"))?,

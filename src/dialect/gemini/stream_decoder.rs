@@ -234,7 +234,8 @@ impl Decoder {
 
     /// A call mostly comes whole. One that is streamed begins with its name and ends with a piece that does not continue.
     fn call(&mut self, call: Call<'_>, signature: Option<Text<'_>>, raw: Raw<'_>, sink: Sink<'_>) -> Result<(), Fault> {
-        if let Some(name) = call.name {
+        // A piece of a call that goes on has none.
+        if let Some(name) = call.name.filter(|name| !name.is_empty()) {
             self.close(sink);
             self.tell_empty(sink);
             if let Some(signature) = signature {

@@ -1,4 +1,4 @@
-//! What requests, answers and streams share: places, spellings, signatures, arguments.
+//! What requests, answers and streams share: places, spellings, signatures.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! What OpenAI's two dialects have in common: errors, refusals, counters, tools and the choice among them, and what values look
 //! like on the wire.
 
-pub(in crate::dialect) mod choice;
 pub(in crate::dialect) mod error;
+pub(in crate::dialect) mod form;
 pub(in crate::dialect) mod read;
 pub(in crate::dialect) mod refuse;
 #[cfg(test)]

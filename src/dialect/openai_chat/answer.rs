@@ -126,6 +126,9 @@ fn finish(choice: Raw<'_>, has_calls: bool) -> Option<Finish<'_>> {
     Some(finish)
 }
 
+/// The prefix of members that stood in the message, not beside it.
+const IN_MESSAGE: &str = "message.";
+
 fn read_message<'a>(message: Raw<'a>, answer: &mut Answer<'a>) {
     let mut fields = Fields::default();
     for (name, value) in message.members() {
@@ -146,7 +149,10 @@ fn read_message<'a>(message: Raw<'a>, answer: &mut Answer<'a>) {
                 fields.opaque.push(Part::Opaque { dialect: Dialect::OpenAiChat, kind: name, raw: value });
             }
             _ if value.is_array() && value.elements().next().is_none() => {}
-            _ => answer.extensions.push(Extension { dialect: Dialect::OpenAiChat, name, value }),
+            _ => {
+                let name = format!("{IN_MESSAGE}{name}").into();
+                answer.extensions.push(Extension { dialect: Dialect::OpenAiChat, name, value });
+            }
         }
     }
     fields.parts(answer);
@@ -255,6 +261,7 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply, notes: &mut Notes, out:
         for extension in &answer.extensions {
             match extension.dialect {
                 Dialect::OpenAiChat | Dialect::OpenAiResponses if extension.name == "logprobs" => {}
+                Dialect::OpenAiChat if extension.name.starts_with(IN_MESSAGE) => {}
                 Dialect::OpenAiChat => o.raw(&extension.name, extension.value),
                 _ if extension.value.is_null() || extension.tells_only_of_serving() => {}
                 _ => notes.losses.add(extension.name.clone().into_owned()),
@@ -313,6 +320,11 @@ fn write_message(answer: &Answer<'_>, reply: &Reply, notes: &mut Notes, o: &mut 
         });
     }
     write_annotations(parts, notes, o);
+    for extension in answer.extensions.iter().filter(|e| e.dialect == Dialect::OpenAiChat) {
+        if let Some(name) = extension.name.strip_prefix(IN_MESSAGE) {
+            o.raw(name, extension.value);
+        }
+    }
     for part in parts {
         match part {
             Part::Opaque { dialect: Dialect::OpenAiChat, kind, raw } if matches!(&**kind, "audio" | "images") => o.raw(kind, *raw),

@@ -1,5 +1,6 @@
 //! What the tests of several codecs share.
 
+mod bad;
 mod many;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use crate::base::Fault;
 use crate::base::digest::fnv1a;
 use crate::base::json::{Array, Object, object};
 use crate::dialect::Notes;
-use crate::dialect::openai::choice::{Form, put_output, put_tools};
+use crate::dialect::openai::form::{Form, put_output, put_tools};
 use crate::dialect::openai::refuse::Target;
 use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_sampling, put_schema, put_service_tier, put_tool_name};
 use crate::ir::{Dialect, Extension, MaxTokensName, MediaKind, ModelTraits, Request, Text, Tool};

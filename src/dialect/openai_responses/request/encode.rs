@@ -3,7 +3,7 @@
 use super::compose::{check_messages, items};
 use crate::base::Fault;
 use crate::base::json::{Array, Object, Raw, object};
-use crate::dialect::openai::choice::{Form, put_output, put_tools};
+use crate::dialect::openai::form::{Form, put_output, put_tools};
 use crate::dialect::openai::refuse::Target;
 use crate::dialect::openai::write::{TOOL_NAME_BYTES_MAX, effort, put_sampling, put_schema, put_service_tier, put_tool_name};
 use crate::dialect::{Losses, Notes, refuse};

@@ -3,10 +3,8 @@
 use super::super::reply::{Call, Made, put_literal, put_refusal, put_text};
 use crate::base::json::{Array, Object, object};
 use crate::dialect::Reply;
-use crate::dialect::openai::write::{custom_input, hold};
+use crate::dialect::openai::write::{Held as Wrapping, custom_input, hold};
 use crate::ir::{Delta, Dialect, Text, proof};
-
-pub(super) use crate::dialect::openai::write::Held as Wrapping;
 
 /// What kind of part.
 pub(super) enum Kind {
