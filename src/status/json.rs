@@ -7,6 +7,7 @@ use super::view::{self, AliasView, PRICES, TIMES, TargetView};
 use super::{Status, address};
 use crate::base::clock;
 use crate::base::json::{self, Object};
+use crate::policy::choose::TargetSummary;
 use crate::policy::health::Report;
 
 /// The document.
@@ -43,7 +44,7 @@ pub(super) fn document(status: &Status) -> String {
                 });
             }
         });
-        out.array("models", |out| view::aliases(&snapshot, stores, now).iter().for_each(|alias| out.object(|out| model(out, alias))));
+        out.array("models", |out| view::aliases(&snapshot, stores, now, at).iter().for_each(|alias| out.object(|out| model(out, alias))));
         out.array("targets", |out| view::targets(&snapshot, stores, now, at).iter().for_each(|view| out.object(|out| target(out, view))));
         out.array("last_errors", |out| {
             for failure in sinks.failures.all().iter().rev() {
@@ -65,6 +66,17 @@ fn model(out: &mut Object<'_>, alias: &AliasView<'_>) {
     out.string("name", &alias.model.name);
     out.string("strategy", alias.model.strategy.label());
     out.array("targets", |out| alias.model.targets.iter().for_each(|target| out.string(&target.label())));
+    match &alias.summary {
+        Some(summary) => {
+            out.u64("switches_in_an_hour", summary.switches as u64);
+            out.array("shares", |out| {
+                for (target, why) in summary.targets.iter().zip(&alias.whys) {
+                    out.object(|out| share(out, target, why));
+                }
+            });
+        }
+        None => out.null("shares"),
+    }
     match alias.retries {
         Some(spent) => out.object("retries", |out| {
             out.verbatim("left", &format!("{:.1}", spent.left));
@@ -74,6 +86,16 @@ fn model(out: &mut Object<'_>, alias: &AliasView<'_>) {
         }),
         None => out.null("retries"),
     }
+}
+
+fn share(out: &mut Object<'_>, target: &TargetSummary, why: &str) {
+    out.string("target", &target.label);
+    out.verbatim("share", &format!("{:.3}", target.share));
+    match target.cost {
+        Some(nano) => out.verbatim("usd_for_a_typical_request", &format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000)),
+        None => out.null("usd_for_a_typical_request"),
+    }
+    out.string("why", why);
 }
 
 fn target(out: &mut Object<'_>, view: &TargetView<'_>) {

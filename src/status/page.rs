@@ -9,6 +9,7 @@ use crate::base::clock;
 use crate::config::{Strategy, Target};
 use crate::policy::Standing;
 use crate::policy::budget::Spent;
+use crate::policy::choose::TargetSummary;
 use crate::policy::health::Report;
 
 /// The page.
@@ -43,9 +44,11 @@ pub(super) fn page(status: &Status) -> String {
         .map(|p| [p.name.clone(), p.kind.clone(), p.dialect().label().to_owned(), address(&p.place)])
         .collect();
     table(&mut html, "Providers", ["Name", "Kind", "Dialect", "Address"], &providers);
-    let aliases = view::aliases(&snapshot, stores, now);
+    let aliases = view::aliases(&snapshot, stores, now, at);
     let models: Vec<_> = aliases.iter().map(model).collect();
     table(&mut html, "Models", ["Alias", "Strategy", "Targets", "Retries left", "Retries", "Moved on", "Denied"], &models);
+    let shares: Vec<_> = aliases.iter().flat_map(shares).collect();
+    table(&mut html, "Who is asked", ["Alias", "Target", "Share of late", "USD for a typical request", "Why"], &shares);
     let targets = view::targets(&snapshot, stores, now, at);
     let doing: Vec<_> = targets.iter().map(health).collect();
     let names = ["Target", "Health", "Failures, 10 s", "Last failure", "First token p50", "p95", "Whole answer p50", "p95"];
@@ -87,6 +90,16 @@ fn model(alias: &AliasView<'_>) -> [String; 7] {
         count(|spent| spent.moved),
         count(|spent| spent.denied),
     ]
+}
+
+/// The targets of an alias that has a choice.
+fn shares(alias: &AliasView<'_>) -> Vec<[String; 5]> {
+    let targets = alias.summary.iter().flat_map(|summary| &summary.targets).zip(&alias.whys).filter(|_| alias.model.targets.len() > 1);
+    let row = |(target, why): (&TargetSummary, &String)| {
+        let cost = target.cost.map_or_else(dash, |nano| format!("{:.6}", nano as f64 / 1e9));
+        [alias.model.name.clone(), target.label.clone(), format!("{:.0} %", target.share * 100.0), cost, why.clone()]
+    };
+    targets.map(row).collect()
 }
 
 fn health(view: &TargetView<'_>) -> [String; 8] {

@@ -8,9 +8,11 @@ use crate::base::clock::Instant;
 use crate::config::catalog::price::{Counted, Occasion, Rates};
 use crate::config::{Model, Moment, Target};
 use crate::pipeline::{Snapshot, Stores};
-use crate::policy::SizeClass;
 use crate::policy::budget::Spent;
+use crate::policy::choose::{Candidate, Chooser, Summary};
+use crate::policy::features::Features;
 use crate::policy::health::Report;
+use crate::policy::{SizeClass, Standing};
 
 /// The prices that are shown, in USD for a million tokens.
 pub(super) const PRICES: [(&str, Counted); 3] =
@@ -42,6 +44,10 @@ pub(super) struct AliasView<'s> {
     pub model: &'s Model,
     /// Its retries; `None` where it was not asked for yet.
     pub retries: Option<Spent>,
+    /// What its strategy did of late; `None` where it was not asked for yet.
+    pub summary: Option<Summary>,
+    /// Why each of its targets, by its place among them, would stand where it would for an ordinary request now.
+    pub whys: Vec<String>,
 }
 
 /// The targets of the aliases, each once.
@@ -67,10 +73,35 @@ pub(super) fn targets<'s>(snapshot: &'s Snapshot, stores: &Stores, now: Instant,
 }
 
 /// The aliases.
-pub(super) fn aliases<'s>(snapshot: &'s Snapshot, stores: &Stores, now: Instant) -> Vec<AliasView<'s>> {
+pub(super) fn aliases<'s>(snapshot: &'s Snapshot, stores: &Stores, now: Instant, at: SystemTime) -> Vec<AliasView<'s>> {
     let view = |model: &'s Arc<Model>| {
         let state = stores.fleet.known_alias(&model.name);
-        AliasView { model, retries: state.map(|state| state.retries.spent(now)) }
+        let chooser = state.as_ref().and_then(|state| state.chooser());
+        AliasView {
+            model,
+            retries: state.map(|state| state.retries.spent(now)),
+            summary: chooser.as_ref().map(|chooser| chooser.summary(now, at)),
+            whys: chooser.map(|chooser| whys(&chooser, model, stores, now, at)).unwrap_or_default(),
+        }
     };
     snapshot.policy.models.iter().map(view).collect()
+}
+
+fn whys(chooser: &Chooser, model: &Model, stores: &Stores, now: Instant, at: SystemTime) -> Vec<String> {
+    /// The tokens of an ordinary prompt.
+    const ORDINARY: u64 = 1_000;
+    let standing = |target: &Target| {
+        let state = stores.fleet.known_target(&target.label());
+        state.map_or(Standing::Well, |state| state.health.standing(now))
+    };
+    let candidates: Vec<_> =
+        model.targets.iter().enumerate().map(|(index, target)| Candidate { index, standing: standing(target) }).collect();
+    let explained = chooser.explain(&Features { input_tokens: ORDINARY, ..Features::default() }, &candidates, now, at);
+    let mut whys = vec![String::new(); model.targets.len()];
+    for view in explained.views {
+        if let Some(why) = whys.get_mut(view.index) {
+            *why = view.why;
+        }
+    }
+    whys
 }

@@ -18,6 +18,7 @@ mod line;
 mod opaque;
 mod pairs;
 mod providers;
+mod routing;
 mod socket;
 #[path = "../badday/speech.rs"]
 mod speech;
