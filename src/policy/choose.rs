@@ -35,12 +35,13 @@ use crate::config::{LatencyBound, Strategy};
 use pace::{Budget, Pace};
 use rank::Ranking;
 use record::Bounds;
-use track::Track;
+use track::{Clock, Track};
 
 /// The chooser of one alias. A reload makes a new one that takes over what the former has learnt.
 #[derive(Debug)]
 pub struct Chooser {
     strategy: Strategy,
+    clock: Clock,
     bounds: Arc<Bounds>,
     rivals: Vec<Rival>,
     habits: Arc<Habits>,
@@ -92,11 +93,12 @@ impl Chooser {
     /// A chooser for these targets. What `former` has learnt of the alias, and of targets of the same label, stays.
     pub fn new(strategy: Strategy, entrants: Vec<Entrant>, former: Option<&Self>, now: Instant) -> Self {
         let bounds = Arc::new(Bounds::new(bounds_of(&strategy)));
+        let clock = former.map_or(Clock(now), |former| former.clock);
         let known = |id| former?.rivals.iter().find(|rival| rival.id == id).map(|rival| &rival.track);
         let rival = |entrant: Entrant| {
             let id = digest(&entrant.label);
             let track = known(id).filter(|track| track.is_of(&bounds)).cloned();
-            Rival { id, track: track.unwrap_or_else(|| Arc::new(Track::new(Arc::clone(&bounds), now))), entrant }
+            Rival { id, track: track.unwrap_or_else(|| Arc::new(Track::new(Arc::clone(&bounds), clock, now))), entrant }
         };
         let rivals = entrants.into_iter().map(rival).collect();
         let habits = former.map(|former| Arc::clone(&former.habits));
@@ -107,6 +109,7 @@ impl Chooser {
             habits: habits.unwrap_or_else(|| Arc::new(Habits::new(now))),
             sticky: sticky.unwrap_or_default(),
             strategy,
+            clock,
             bounds,
             rivals,
         }

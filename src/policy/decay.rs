@@ -22,10 +22,20 @@ impl Decay {
         (-passed.as_secs_f32() / self.half_life.as_secs_f32()).exp2()
     }
 
+    /// Whether what counted so much counts at least `least` after whole seconds; a tenth of an octave early or late.
+    pub(super) fn leaves(&self, weight: f32, seconds: u64, least: f32) -> bool {
+        log2(weight) - seconds as f32 / self.half_life.as_secs() as f32 >= log2(least)
+    }
+
     /// The rate, per second, of events that were each counted as one, where they count so much together now.
     pub(super) fn rate(&self, weight: f32) -> f32 {
         weight * std::f32::consts::LN_2 / self.half_life.as_secs_f32()
     }
+}
+
+/// The binary logarithm of a positive number, to a tenth: its exponent, and its mantissa for the rest.
+pub(super) fn log2(number: f32) -> f32 {
+    number.to_bits() as f32 / (1u32 << 23) as f32 - 127.0
 }
 
 /// A mean that forgets.

@@ -1,5 +1,8 @@
 //! What requests of an alias turn out to use.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

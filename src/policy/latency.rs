@@ -80,13 +80,6 @@ pub struct Percentiles {
     pub samples: f32,
 }
 
-impl Percentiles {
-    /// Midway between median and 95th percentile: the mean of a skewed distribution, nearly, but for its rarest answers.
-    pub fn typical(&self) -> Option<Duration> {
-        Some((self.p50? + self.p95?) / 2)
-    }
-}
-
 impl Latency {
     /// What an answer that never came counts as.
     pub const NEVER: Duration = Duration::from_micros(1 << (FIRST_BIT + OCTAVES));
@@ -110,11 +103,18 @@ impl Latency {
     /// The time within which so many percent of the answers of late reached this moment, those that failed counted as
     /// [`Self::NEVER`]; `None` where nothing is known, or what was known has faded.
     pub fn percentile(&self, class: SizeClass, moment: Moment, percentile: u8, now: Instant) -> Option<Duration> {
-        match percentile {
-            50 => self.read(class, moment, now).p50,
-            95 => self.read(class, moment, now).p95,
-            _ => self.with(class, moment, |cell| cell.known(now)?.percentile(percentile, BUCKETS)),
+        self.percentile_micros(class, moment, percentile, now).map(Duration::from_micros)
+    }
+
+    /// The same in µs; the median and the 95th take no lock.
+    pub fn percentile_micros(&self, class: SizeClass, moment: Moment, percentile: u8, now: Instant) -> Option<u64> {
+        if !matches!(percentile, 50 | 95) {
+            let found = self.with(class, moment, |cell| cell.known(now)?.percentile(percentile, BUCKETS))?;
+            return u64::try_from(found.as_micros()).ok();
         }
+        let read = self.read.get(class.index())?.get(moment as usize)?;
+        let (p50, p95) = read.percentiles(SAMPLES_MIN, self.second(now))?;
+        Some(if percentile == 50 { p50 } else { p95 })
     }
 
     /// The same of those answers that did not fail: how long to wait before a second target is asked.
@@ -127,19 +127,18 @@ impl Latency {
         let Some(read) = self.read.get(class.index()).and_then(|moments| moments.get(moment as usize)) else {
             return Percentiles::default();
         };
-        let weight = read.weight.load(Ordering::Relaxed);
-        if weight == 0 {
-            return Percentiles::default();
-        }
-        let second = now.saturating_duration_since(self.since).as_secs();
-        let faded = DECAY.over(Duration::from_secs(second.saturating_sub(weight & u64::from(u32::MAX))));
-        let samples = f32::from_bits((weight >> 32) as u32) * faded;
-        if samples < SAMPLES_MIN {
-            return Percentiles::default();
-        }
-        let percentiles = read.percentiles.load(Ordering::Relaxed);
-        let duration = |micros: u64| Some(Duration::from_micros(micros & u64::from(u32::MAX)));
-        Percentiles { p50: duration(percentiles >> 32), p95: duration(percentiles), samples }
+        let Some((p50, p95)) = read.percentiles(SAMPLES_MIN, self.second(now)) else { return Percentiles::default() };
+        let (weight, second) = read.weight();
+        let faded = DECAY.over(Duration::from_secs(self.second(now).saturating_sub(second)));
+        let duration = |micros| Some(Duration::from_micros(micros));
+        Percentiles { p50: duration(p50), p95: duration(p95), samples: weight * faded }
+    }
+
+    /// Midway between median and 95th percentile, in µs: the mean of a skewed distribution, nearly, but for its rarest answers.
+    /// `None` below one answer. Takes no lock.
+    pub fn typical(&self, class: SizeClass, moment: Moment, now: Instant) -> Option<u64> {
+        let read = self.read.get(class.index())?.get(moment as usize)?;
+        read.percentiles(1.0, self.second(now)).map(|(p50, p95)| (p50 + p95) / 2)
     }
 
     /// The same over all size classes.
@@ -166,12 +165,34 @@ impl Latency {
         read.weight.store(u64::from(weight) << 32 | second, Ordering::Relaxed);
     }
 
+    fn second(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.since).as_secs()
+    }
+
     fn with<T>(&self, class: SizeClass, moment: Moment, f: impl FnOnce(&Cell) -> Option<T>) -> Option<T> {
         self.lock().get(class.index()).and_then(|moments| moments.get(moment as usize)).and_then(f)
     }
 
     fn lock(&self) -> MutexGuard<'_, Box<[[Cell; MOMENTS]; SizeClass::COUNT]>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Read {
+    /// Median and 95th percentile in µs, where they are from at least so many answers.
+    fn percentiles(&self, samples: f32, second: u64) -> Option<(u64, u64)> {
+        let (weight, at) = self.weight();
+        if weight == 0.0 || !DECAY.leaves(weight, second.saturating_sub(at), samples) {
+            return None;
+        }
+        let both = self.percentiles.load(Ordering::Relaxed);
+        Some((both >> 32, both & u64::from(u32::MAX)))
+    }
+
+    /// How much the answers counted, and when.
+    fn weight(&self) -> (f32, u64) {
+        let both = self.weight.load(Ordering::Relaxed);
+        (f32::from_bits((both >> 32) as u32), both & u64::from(u32::MAX))
     }
 }
 

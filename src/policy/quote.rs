@@ -45,10 +45,10 @@ struct Period {
 #[derive(Clone, Debug)]
 struct Band {
     least_tokens: u64,
-    /// In order, what holds at any hour and what does at some.
-    clauses: Vec<(When, Own)>,
-    /// What the clauses come to, where the hour does not matter.
-    tariff: Option<Option<Tariff>>,
+    /// Clauses that hold at some hours only.
+    hourly: Vec<When>,
+    /// What all clauses come to, for each choice of those in `hourly` that hold: a bit for each.
+    tariffs: Vec<Option<Tariff>>,
 }
 
 /// The rates that have a price of their own.
@@ -85,7 +85,7 @@ impl Quote {
             periods.push(Period::new(clauses, &set));
         }
         let always = match periods.as_slice() {
-            [period] => period.bands.first().and_then(|first| first.tariff),
+            [period] => period.bands.first().filter(|first| first.hourly.is_empty()).map(|first| first.at(None)),
             _ => None,
         };
         let second = periods.first().and_then(|period| period.bands.get(1));
@@ -103,13 +103,19 @@ impl Quote {
         if expected.input_tokens < self.below {
             return self.tariff.as_ref().map(|tariff| tariff.cost(expected));
         }
-        let stamp = Stamp::of(at);
+        self.cost_at(expected, Stamp::of(at))
+    }
+
+    /// The same, where the time was compiled before, for many quotes.
+    pub fn cost_at(&self, expected: &Expected, stamp: Stamp) -> Option<u64> {
+        if expected.input_tokens < self.below {
+            return self.tariff.as_ref().map(|tariff| tariff.cost(expected));
+        }
         let begun = |period: &&Period| period.from_day.is_none_or(|day| day <= stamp.day);
         // The list ends where a period has not begun.
         let period = self.periods.iter().take_while(begun).last()?;
         let band = period.bands.iter().rfind(|band| band.least_tokens <= expected.input_tokens)?;
-        let tariff = band.tariff.unwrap_or_else(|| band.at(stamp));
-        tariff.map(|tariff| tariff.cost(expected))
+        band.at(Some(stamp)).map(|tariff| tariff.cost(expected))
     }
 }
 
@@ -125,22 +131,25 @@ impl Period {
 
 impl Band {
     fn new(least_tokens: u64, clauses: &[&Clause], set: &Own) -> Self {
-        let holds = clauses.iter().filter(|clause| clause.when.may_hold(least_tokens));
-        let mut clauses: Vec<_> = holds.map(|clause| (clause.when.clone(), Own::of(&clause.rates))).collect();
-        clauses.push((When::ALWAYS, *set));
-        let mut band = Self { least_tokens, clauses, tariff: None };
-        if !band.clauses.iter().any(|(when, _)| when.has_hours()) {
-            band.tariff = Some(band.sum(|_| true));
-        }
-        band
+        let clauses: Vec<_> = clauses.iter().filter(|clause| clause.when.may_hold(least_tokens)).collect();
+        let hourly: Vec<_> = clauses.iter().filter(|clause| clause.when.has_hours()).map(|clause| clause.when.clone()).collect();
+        let tariff = |choice: usize| {
+            let mut hour = 0;
+            let holds = clauses.iter().filter(|clause| {
+                let always = !clause.when.has_hours();
+                let chosen = choice >> hour & 1 == 1;
+                hour += usize::from(!always);
+                always || chosen
+            });
+            holds.fold(Own::default(), |all, clause| all.with(&Own::of(&clause.rates))).with(set).tariff()
+        };
+        Self { least_tokens, tariffs: (0..1 << hourly.len()).map(tariff).collect(), hourly }
     }
 
-    fn at(&self, stamp: Stamp) -> Option<Tariff> {
-        self.sum(|when| when.is_hour(stamp))
-    }
-
-    fn sum(&self, holds: impl Fn(&When) -> bool) -> Option<Tariff> {
-        self.clauses.iter().filter(|(when, _)| holds(when)).fold(Own::default(), |all, (_, own)| all.with(own)).tariff()
+    fn at(&self, stamp: Option<Stamp>) -> Option<Tariff> {
+        let holds = |when: &When| stamp.is_some_and(|stamp| when.is_hour(stamp));
+        let choice: usize = self.hourly.iter().enumerate().map(|(place, when)| usize::from(holds(when)) << place).sum();
+        self.tariffs.get(choice).copied().flatten()
     }
 }
 

@@ -59,3 +59,34 @@ impl Sticky {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock;
+
+    #[test]
+    fn the_last_target_is_known_until_its_cache_forgets() {
+        let (sticky, now) = (Sticky::default(), clock::now());
+        sticky.answered(5, 1, 100, now);
+        sticky.answered(5, 2, 300, now);
+        let warm = |after| sticky.warm(5, now + after).map(|warm| (warm.target, warm.tokens));
+        assert_eq!(warm(Duration::ZERO), Some((2, 300)));
+        assert_eq!(warm(KEPT - Duration::from_nanos(1)), Some((2, 300)));
+        assert_eq!(warm(KEPT), None);
+        assert_eq!(sticky.warm(6, now), None);
+        sticky.answered(0, 1, 100, now);
+        assert_eq!(sticky.warm(0, now), None, "0 names no conversation");
+    }
+
+    #[test]
+    fn a_flood_of_conversations_takes_bounded_memory_and_forgets_the_oldest() {
+        let (sticky, now) = (Sticky::default(), clock::now());
+        for session in 1..=100_000 {
+            sticky.answered(session, 1, 100, now);
+        }
+        let known = (1..=100_000).filter(|session| sticky.warm(*session, now).is_some()).count();
+        assert!((GENERATION..=2 * GENERATION).contains(&known), "{known}");
+        assert!((100_000 - GENERATION as u64 + 1..=100_000).all(|session| sticky.warm(session, now).is_some()));
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::rank::{Group, Rank, Ranking, weight};
+use super::track::Clock;
 use super::{Candidate, Chooser, Rival};
 use crate::base::clock::Instant;
 use crate::config::{LatencyBound, Moment, Strategy};
@@ -76,7 +77,7 @@ impl Chooser {
             label: rival.entrant.label.clone(),
             standing: candidate.standing,
             expected,
-            cost: rank.cost(),
+            cost: rank.cost().filter(|_| matches!(self.strategy, Strategy::Cheapest(_))),
             first_token: rival.entrant.latency.read(asked.class(), Moment::FirstToken, now),
             whole: rival.entrant.latency.read(asked.class(), Moment::Whole, now),
             bounds: self.kept(rival, asked.class(), now),
@@ -96,8 +97,8 @@ impl Chooser {
                 format!("weight {}: {:.1}% of the requests", rival.entrant.weight, rank.value() as f64 * 100.0 / context.weights as f64)
             }
             Strategy::Fastest if rank.value() == 0 => "not known yet, so it is tried".to_owned(),
-            Strategy::Fastest if is_first => format!("fastest of late: {}", seconds(Duration::from_nanos(rank.value()))),
-            Strategy::Fastest => format!("slower of late: {}", seconds(Duration::from_nanos(rank.value()))),
+            Strategy::Fastest if is_first => format!("fastest of late: {}", seconds(Duration::from_micros(rank.value()))),
+            Strategy::Fastest => format!("slower of late: {}", seconds(Duration::from_micros(rank.value()))),
             Strategy::Cheapest(_) => self.why_price(rank, rival, context),
         }
     }
@@ -119,7 +120,7 @@ impl Chooser {
         let Some(since) = since else { return price };
         let ago = seconds(context.now.saturating_duration_since(since));
         let trial = rival.track.trial(class).map(|(next, promising)| {
-            let wait = Duration::from_millis(next.saturating_sub(rival.track.tick(context.now)) * 10);
+            let wait = Clock::span(next.saturating_sub(self.clock.tick(context.now)));
             match promising {
                 true => "its trials go well".to_owned(),
                 false => format!("to be tried again after {}", seconds(wait)),

@@ -86,10 +86,10 @@ impl Chooser {
             _ => rank.index() != first.index(),
         };
         let broken = ranking.ranks().iter().filter(|rank| matches!(rank.group(), Group::Faded | Group::Broken)).filter(better);
+        let tick = self.clock.tick(now);
         let due = broken.filter_map(|rank| {
-            let track = &self.rivals.get(rank.index())?.track;
-            let (next, promising) = track.trial(asked.class())?;
-            (next <= track.tick(now)).then_some((!promising, next, rank))
+            let (next, promising) = self.rivals.get(rank.index())?.track.trial(asked.class())?;
+            (next <= tick).then_some((!promising, next, rank))
         });
         due.min_by_key(|(unpromising, next, rank)| (*unpromising, *next, rank.cost().unwrap_or(u64::MAX)))
             .map(|(unpromising, _, rank)| (*rank, !unpromising))
@@ -115,12 +115,11 @@ impl Chooser {
         let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
         let Some(best) = ranking.ranks().first().copied() else { return false };
         let id = |rank: &Rank| self.rivals.get(rank.index()).map(|rival| rival.id);
-        let least_known = self.least_known(ranking, asked, moment, now);
-        let (preferred, explored, switched) = self
+        let (preferred, explores, switched) = self
             .pace
             .arrive(asked.class(), now, |lane| {
                 if best.group() == Group::Wanted && best.value() == 0 {
-                    return (None, None, false);
+                    return (None, false, false);
                 }
                 let kept = lane.preferred(moment);
                 let stays = ranking.ranks().iter().find(|rank| rank.group() == Group::Wanted && id(rank) == *kept && kept.is_some());
@@ -131,26 +130,27 @@ impl Chooser {
                 }
                 let switched = before.is_some() && before != *kept;
                 let preferred = stays.unwrap_or(best);
-                let explored = least_known.filter(|rank| rank.index() != preferred.index() && lane.try_one());
-                (Some(preferred), explored, switched)
+                let explores = ranking.ranks().len() > 1 && lane.try_one();
+                (Some(preferred), explores, switched)
             })
-            .unwrap_or((None, None, false));
+            .unwrap_or((None, false, false));
         if switched {
             self.pace.switched(now);
         }
         let Some(preferred) = preferred else { return true };
         ranking.prefer(preferred.index());
+        let explored = explores.then(|| self.least_known(ranking, asked, moment, now)).flatten();
         if let Some(explored) = explored {
             ranking.prefer(explored.index());
         }
         explored.is_some()
     }
 
-    /// Of those that might be faster than the best, the one of which least is known; slower ones need not be known as well.
+    /// Of those that might be faster than the first, the one of which least is known; slower ones need not be known as well.
     fn least_known(&self, ranking: &Ranking, asked: &Features, moment: Moment, now: Instant) -> Option<Rank> {
         let (first, others) = ranking.ranks().split_first()?;
         let wanted = others.iter().filter(|rank| rank.group() <= Group::Returning);
-        let known = wanted.chain([first]).filter_map(|rank| {
+        let known = wanted.filter_map(|rank| {
             let latency = &self.rivals.get(rank.index())?.entrant.latency;
             let slower = (rank.value() as f64 / first.value().max(1) as f64).clamp(1.0, 10.0) as f32;
             Some((latency.read(asked.class(), moment, now).samples * slower * slower, *rank))

@@ -2,21 +2,21 @@
 
 use std::time::SystemTime;
 
+use super::record::Bound;
 use super::track::Favour;
 use super::{Candidate, Chooser, Rival};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
+use crate::config::catalog::schedule::Stamp;
 use crate::config::{Moment, Strategy};
 use crate::policy::Standing;
+use crate::policy::decay::log2;
 use crate::policy::features::Features;
-use crate::policy::latency::Percentiles;
 
 /// An unknown target may have so many requests under way before it is known.
 const UNKNOWN_MAX: u32 = 3;
 /// Targets that miss their bounds by about the same factor are as near to keeping them; the cheapest of them comes first.
 const AS_NEAR: f32 = 1.25;
-/// Below so many answers a target's time is not known.
-pub(super) const SAMPLES_MIN: f32 = 1.0;
 
 /// Where a candidate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,30 +33,26 @@ pub(super) enum Group {
     Out,
 }
 
-/// One candidate's place: by group, then by the value that the strategy goes by, then by price, then by the order of the
-/// configuration. Compared as two words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One candidate's place: by group, then by the value that the strategy goes by, then by the order of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rank {
-    /// Group, 4 bits, and value.
-    first: u64,
-    /// Price, 48 bits, and place in the configuration.
-    then: u64,
+    /// Group, 4 bits, and value. Where the strategy goes by price, the value ends with it: 48 bits.
+    key: u64,
     index: usize,
 }
 
-/// Greater values count as this one: 36 years, or a million dollars.
+/// Greater values count as this one: 36 years.
 const VALUE_MAX: u64 = (1 << 60) - 1;
 /// What costs more counts as if its price were not known: a quarter of a million dollars.
 const COST_MAX: u64 = (1 << 48) - 1;
 
 impl Rank {
-    fn new(group: Group, value: u64, cost: Option<u64>, index: usize) -> Self {
-        let place = u64::try_from(index).unwrap_or(u64::MAX).min(u64::from(u16::MAX));
-        Self { first: (group as u64) << 60 | value.min(VALUE_MAX), then: cost.unwrap_or(COST_MAX).min(COST_MAX) << 16 | place, index }
+    fn new(group: Group, value: u64, index: usize) -> Self {
+        Self { key: (group as u64) << 60 | value.min(VALUE_MAX), index }
     }
 
     pub(super) fn group(&self) -> Group {
-        match self.first >> 60 {
+        match self.key >> 60 {
             0 => Group::Wanted,
             1 => Group::Returning,
             2 => Group::Faded,
@@ -67,17 +63,23 @@ impl Rank {
 
     /// What the strategy goes by.
     pub(super) fn value(&self) -> u64 {
-        self.first & VALUE_MAX
+        self.key & VALUE_MAX
     }
 
-    /// What the request costs there, in nano-USD; `None` where that is not known.
+    /// Where the strategy goes by price and the target is not out: what the request costs there, in nano-USD; `None` where that is
+    /// not known.
     pub(super) fn cost(&self) -> Option<u64> {
-        Some(self.then >> 16).filter(|cost| *cost < COST_MAX)
+        Some(self.key & COST_MAX).filter(|cost| *cost < COST_MAX && self.group() != Group::Out)
     }
 
-    /// Whether it is cheaper than another.
+    /// Whether it is cheaper than another, where the strategy goes by price.
     pub(super) fn is_cheaper(&self, other: &Self) -> bool {
-        self.then >> 16 < other.then >> 16
+        self.key & COST_MAX < other.key & COST_MAX
+    }
+
+    /// As one number, which is compared without branches.
+    fn order(&self) -> u128 {
+        u128::from(self.key) << 64 | self.index as u128
     }
 
     /// Its place among the alias' targets.
@@ -102,9 +104,9 @@ impl Ranking {
         mut rng: Option<&mut Rng>,
     ) -> Self {
         let mut ranking = match &chooser.strategy {
-            Strategy::Ordered => chooser.ranked(candidates, now, |candidate, _| (returning(candidate, rng.as_deref_mut()), 0, None)),
+            Strategy::Ordered => chooser.ranked(candidates, now, |candidate, _| (returning(candidate, rng.as_deref_mut()), 0)),
             Strategy::Weighted => {
-                let weighed = chooser.ranked(candidates, now, |candidate, rival| (Group::Wanted, weight(rival, candidate), None));
+                let weighed = chooser.ranked(candidates, now, |candidate, rival| (Group::Wanted, weight(rival, candidate)));
                 return match rng {
                     Some(rng) => weighed.drawn(rng),
                     None => weighed.by_weight(),
@@ -113,26 +115,26 @@ impl Ranking {
             Strategy::Fastest => {
                 let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
                 chooser.ranked(candidates, now, |candidate, rival| match time_at(rival, asked, moment, now) {
-                    0 if rival.track.under_way() >= UNKNOWN_MAX => (Group::Returning, 0, None),
-                    time => (returning(candidate, rng.as_deref_mut()), time, None),
+                    0 if rival.track.under_way() >= UNKNOWN_MAX => (Group::Returning, 0),
+                    time => (returning(candidate, rng.as_deref_mut()), time),
                 })
             }
             Strategy::Cheapest(_) => {
                 let cold = chooser.habits.expected(asked, 0);
                 let warm = chooser.sticky.warm(asked.session, now);
+                let (stamp, tick, class) = (Stamp::of(at), chooser.clock.tick(now), asked.class());
                 chooser.ranked(candidates, now, |candidate, rival| {
                     let expected = chooser.expected(&cold, rival, warm.as_ref());
-                    let cost = rival.entrant.quote.cost(&expected, at);
-                    let dear = cost.unwrap_or(u64::MAX);
-                    match rival.track.favour(asked.class(), now) {
-                        Favour::Kept => (returning(candidate, rng.as_deref_mut()), dear, cost),
-                        Favour::Faded => (Group::Faded, dear, cost),
-                        Favour::Broken => (Group::Broken, chooser.nearness(rival, asked, now), cost),
+                    let cost = rival.entrant.quote.cost_at(&expected, stamp).map_or(COST_MAX, |cost| cost.min(COST_MAX));
+                    match rival.track.favour(class, tick) {
+                        Favour::Kept => (returning(candidate, rng.as_deref_mut()), cost),
+                        Favour::Faded => (Group::Faded, cost),
+                        Favour::Broken => (Group::Broken, chooser.nearness(rival, asked, now) << 48 | cost),
                     }
                 })
             }
         };
-        ranking.0.sort_unstable();
+        ranking.0.sort_unstable_by_key(Rank::order);
         ranking
     }
 
@@ -187,7 +189,7 @@ impl Ranking {
     fn weighty_first(mut self) -> Self {
         let is_plain = self.0.iter().all(Rank::has_weight);
         if !is_plain {
-            self.0.sort_unstable_by_key(|rank| (!rank.has_weight(), *rank));
+            self.0.sort_unstable_by_key(|rank| (!rank.has_weight(), rank.order()));
         }
         self
     }
@@ -201,20 +203,15 @@ impl Rank {
 
 impl Chooser {
     /// Each candidate's rank, in no order: those that are out by how long that lasts, the others as `place` says.
-    fn ranked(
-        &self,
-        candidates: &[Candidate],
-        now: Instant,
-        mut place: impl FnMut(&Candidate, &Rival) -> (Group, u64, Option<u64>),
-    ) -> Ranking {
+    fn ranked(&self, candidates: &[Candidate], now: Instant, mut place: impl FnMut(&Candidate, &Rival) -> (Group, u64)) -> Ranking {
         let rank = |candidate: &Candidate| match (candidate.standing, self.rivals.get(candidate.index)) {
             (Standing::Out(_), _) | (_, None) => {
                 let wait = u64::try_from(candidate.standing.wait(now).as_nanos()).unwrap_or(u64::MAX);
-                Rank::new(Group::Out, wait, None, candidate.index)
+                Rank::new(Group::Out, wait, candidate.index)
             }
             (_, Some(rival)) => {
-                let (group, value, cost) = place(candidate, rival);
-                Rank::new(group, value, cost, candidate.index)
+                let (group, value) = place(candidate, rival);
+                Rank::new(group, value, candidate.index)
             }
         };
         Ranking(candidates.iter().map(rank).collect())
@@ -223,12 +220,13 @@ impl Chooser {
     /// How far a target is from keeping its bounds: a logarithm of the factor by which it misses the one that it misses most, in
     /// steps of [`AS_NEAR`].
     fn nearness(&self, rival: &Rival, asked: &Features, now: Instant) -> u64 {
-        let missed = |bound: &crate::config::LatencyBound| {
-            let took = rival.entrant.latency.percentile(asked.class(), bound.moment, bound.percentile, now)?;
-            Some(took.as_secs_f32() / bound.within.as_secs_f32().max(1e-3))
+        let missed = |bound: &Bound| {
+            let took = rival.entrant.latency.percentile_micros(asked.class(), bound.said.moment, bound.said.percentile, now)?;
+            Some(took as f32 * bound.per_micro)
         };
-        let worst = self.bounds.iter().filter_map(missed).fold(1.0, f32::max);
-        (worst.ln() / AS_NEAR.ln()) as u64
+        let worst = self.bounds.all().iter().filter_map(missed).fold(1.0, f32::max);
+        // At most 4,000 steps, in 12 bits.
+        (log2(worst) / log2(AS_NEAR)) as u64 & 0xfff
     }
 }
 
@@ -252,11 +250,7 @@ pub(super) fn weight(rival: &Rival, candidate: &Candidate) -> u64 {
     u64::from(rival.entrant.weight) * (share * PARTS) as u64
 }
 
-/// How soon a target answers, in ns; 0 where that is not known.
+/// How soon a target answers, in µs; 0 where that is not known.
 fn time_at(rival: &Rival, asked: &Features, moment: Moment, now: Instant) -> u64 {
-    let read: Percentiles = rival.entrant.latency.read(asked.class(), moment, now);
-    match read.typical().filter(|_| read.samples >= SAMPLES_MIN) {
-        Some(typical) => u64::try_from(typical.as_nanos()).unwrap_or(u64::MAX).max(1),
-        None => 0,
-    }
+    rival.entrant.latency.typical(asked.class(), moment, now).map_or(0, |micros| micros.max(1))
 }

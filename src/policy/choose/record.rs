@@ -18,27 +18,41 @@ const DOUBLINGS_MAX: u32 = 5;
 
 /// The bounds of a strategy with their tests.
 #[derive(Debug)]
-pub(super) struct Bounds {
-    all: Vec<(LatencyBound, Tests)>,
+pub(super) struct Bounds(Vec<Bound>);
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// As the configuration says it.
+    pub(super) said: LatencyBound,
+    tests: Tests,
+    /// The part of the bound that a microsecond is.
+    pub(super) per_micro: f32,
 }
 
 impl Bounds {
     pub(super) fn new(bounds: &[LatencyBound]) -> Self {
+        let per_micro = |bound: &LatencyBound| 1.0 / bound.within.as_micros().max(1) as f32;
+        let bound = |bound: &LatencyBound| Bound { said: *bound, tests: Tests::of(bound.percentile), per_micro: per_micro(bound) };
         // As many as there are bits for those that are open.
-        Self { all: bounds.iter().take(8).map(|bound| (*bound, Tests::of(bound.percentile))).collect() }
+        Self(bounds.iter().take(8).map(bound).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.0.is_empty()
+    }
+
+    pub(super) fn all(&self) -> &[Bound] {
+        &self.0
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &LatencyBound> {
-        self.all.iter().map(|(bound, _)| bound)
+        self.0.iter().map(|bound| &bound.said)
     }
 
     /// The least share that may be over.
     pub(super) fn allowed(&self) -> f32 {
-        self.all.iter().map(|(_, tests)| tests.allowed()).fold(1.0, f32::min)
+        self.0.iter().map(|bound| bound.tests.allowed()).fold(1.0, f32::min)
     }
 
     pub(super) fn same(&self, other: &Self) -> bool {
@@ -98,7 +112,7 @@ impl Record {
     /// What is known of a request that was not known before: `over` says for each bound whether it is over it, where that is known.
     pub(super) fn told(&mut self, number: Number, open: u8, over: impl Fn(&LatencyBound) -> Option<bool>, facts: &Facts<'_>) {
         self.sweep(facts);
-        for (place, (bound, _)) in facts.bounds.all.iter().enumerate() {
+        for (place, bound) in facts.bounds.iter().enumerate() {
             let Some(over) = over(bound) else { continue };
             let is_open = match number {
                 Some(number) => self.under_way.close(number, 1 << place),
@@ -129,7 +143,7 @@ impl Record {
 
     /// Requests under way that are late already are over the bound, without waiting for how late they will be.
     pub(super) fn sweep(&mut self, facts: &Facts<'_>) {
-        for (place, (bound, _)) in facts.bounds.all.iter().enumerate() {
+        for (place, bound) in facts.bounds.iter().enumerate() {
             while let Some(number) = self.under_way.late(place, bound.within, facts.now) {
                 self.decide(Some(number), place, true, facts);
             }
@@ -170,12 +184,12 @@ impl Record {
     }
 
     fn decide(&mut self, number: Number, place: usize, over: bool, facts: &Facts<'_>) {
-        let (Some((verdict, mean)), Some((_, tests))) = (self.verdicts.get_mut(place), facts.bounds.all.get(place)) else { return };
+        let (Some((verdict, mean)), Some(bound)) = (self.verdicts.get_mut(place), facts.bounds.all().get(place)) else { return };
         mean.add(f32::from(u8::from(over)), &SHOWN, facts.now);
         // What was sent before the bound was broken says nothing for a return.
         let before = self.trials.is_some_and(|trials| number.is_none_or(|number| number < trials.from));
         if !before {
-            verdict.add(over, tests, facts.threshold, facts.now);
+            verdict.add(over, &bound.tests, facts.threshold, facts.now);
         }
         let broken = self.verdicts.iter().any(|(verdict, _)| verdict.is_broken());
         match &mut self.trials {

@@ -18,10 +18,30 @@ const TRAFFIC: Decay = Decay { half_life: Duration::from_secs(300), window: 1e9 
 /// What prompt caches held of what was sent before.
 const CACHE: Decay = Decay { half_life: Duration::from_secs(1800), window: 64.0 };
 
+/// Hundredths of a second.
+const TICKS: u64 = 100;
+
+/// What the moments of an alias are counted from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(pub(super) Instant);
+
+impl Clock {
+    /// A moment in hundredths of a second, 32 bits.
+    pub(super) fn tick(self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.0);
+        (since.as_secs().saturating_mul(TICKS) + u64::from(since.subsec_millis() / 10)).min(u64::from(u32::MAX))
+    }
+
+    /// What a tick is as a time.
+    pub(super) fn span(ticks: u64) -> Duration {
+        Duration::from_millis(ticks * 10)
+    }
+}
+
 /// What a chooser has learnt of one target. Reading how it is regarded takes no lock.
 #[derive(Debug)]
 pub(super) struct Track {
-    since: Instant,
+    clock: Clock,
     bounds: Arc<Bounds>,
     /// How it is regarded in each size class: see [`Published`].
     published: [AtomicU64; SizeClass::COUNT],
@@ -56,10 +76,10 @@ const PROMISING: u64 = 1 << 62;
 const SECONDS: u64 = (1 << 30) - 1;
 
 impl Track {
-    pub(super) fn new(bounds: Arc<Bounds>, now: Instant) -> Self {
+    pub(super) fn new(bounds: Arc<Bounds>, clock: Clock, now: Instant) -> Self {
         let learnt = Learnt { records: Default::default(), sent: Mean::new(now), cached: Mean::new(now) };
         Self {
-            since: now,
+            clock,
             bounds,
             published: Default::default(),
             under_way: AtomicU32::new(0),
@@ -74,27 +94,22 @@ impl Track {
     }
 
     /// How it is regarded now.
-    pub(super) fn favour(&self, class: SizeClass, now: Instant) -> Favour {
+    pub(super) fn favour(&self, class: SizeClass, tick: u64) -> Favour {
         let published = self.published(class);
         if published & BROKEN == 0 {
             return Favour::Kept;
         }
         let heard = published >> 32 & SECONDS;
-        match self.second(now).saturating_sub(heard) > GRUDGE.as_secs() {
+        match (tick / TICKS).saturating_sub(heard) > GRUDGE.as_secs() {
             true => Favour::Faded,
             false => Favour::Broken,
         }
     }
 
-    /// When it may be tried after it broke a bound, and whether trials went well; `None` where it keeps them.
+    /// The tick from which on it may be tried after it broke a bound, and whether trials went well; `None` where it keeps them.
     pub(super) fn trial(&self, class: SizeClass) -> Option<(u64, bool)> {
         let published = self.published(class);
         (published & BROKEN != 0).then_some((published & u64::from(u32::MAX), published & PROMISING != 0))
-    }
-
-    /// A moment as [`Self::trial`] tells it.
-    pub(super) fn tick(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.since).as_millis() / 10).unwrap_or(u64::MAX).min(u64::from(u32::MAX))
     }
 
     /// Requests under way.
@@ -194,7 +209,7 @@ impl Track {
         let slot = learnt.records.get_mut(class.index())?;
         let record = slot.get_or_insert_with(|| Box::new(Record::new(&self.bounds, threshold, now)));
         let told = f(record, &Facts { bounds: &self.bounds, threshold, now });
-        self.publish(class, record.regard(), self.second(now));
+        self.publish(class, record.regard(), self.clock.tick(now) / TICKS);
         Some(told)
     }
 
@@ -202,17 +217,13 @@ impl Track {
         let Some(published) = self.published.get(class.index()) else { return };
         let word = match regard {
             Regard::Kept => 0,
-            Regard::Broken { next, promising } => BROKEN | u64::from(promising) << 62 | heard.min(SECONDS) << 32 | self.tick(next),
+            Regard::Broken { next, promising } => BROKEN | u64::from(promising) << 62 | heard.min(SECONDS) << 32 | self.clock.tick(next),
         };
         published.store(word, Ordering::Relaxed);
     }
 
     fn published(&self, class: SizeClass) -> u64 {
         self.published.get(class.index()).map_or(0, |published| published.load(Ordering::Relaxed))
-    }
-
-    fn second(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.since).as_secs()
     }
 
     fn lock(&self) -> MutexGuard<'_, Learnt> {

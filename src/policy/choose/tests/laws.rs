@@ -20,9 +20,9 @@ fn until_broken(threshold: f32, share: u64, seed: u64, most: u32) -> u32 {
 
 #[test]
 fn a_false_alarm_is_as_rare_as_the_threshold_says() {
-    const ANSWERS: u32 = 20_000;
+    const ANSWERS: u32 = 5_000;
     for (share, most) in [(25, 1), (40, 8)] {
-        let broken = (0..40).filter(|seed| until_broken(9.0, share, *seed, ANSWERS) < ANSWERS).count();
+        let broken = (0..40).filter(|seed| until_broken(7.5, share, *seed, ANSWERS) < ANSWERS).count();
         assert!(broken <= most, "{share} in a thousand over: {broken} of 40 alarms within {ANSWERS}");
     }
 }
@@ -30,8 +30,8 @@ fn a_false_alarm_is_as_rare_as_the_threshold_says() {
 #[test]
 fn a_great_change_is_seen_after_a_few_answers_and_a_small_one_in_time() {
     for (share, mean) in [(1000, 5), (500, 20), (250, 60), (100, 900), (75, 3000)] {
-        let answers: u32 = (0..40).map(|seed| until_broken(9.0, share, seed, 100_000)).sum();
-        assert!(answers / 40 <= mean, "{share} in a thousand over: {} answers", answers / 40);
+        let answers: u32 = (0..20).map(|seed| until_broken(9.0, share, seed, 20_000)).sum();
+        assert!(answers / 20 <= mean, "{share} in a thousand over: {} answers", answers / 20);
     }
 }
 
@@ -70,7 +70,7 @@ fn each_request_under_way_is_late_once_and_none_that_was_answered() {
     let mut sent = Vec::new();
     let mut late = [Vec::new(), Vec::new()];
     let bounds = [Duration::from_millis(70), Duration::from_millis(200)];
-    for step in 0..5000u64 {
+    for step in 0..2000u64 {
         let now = start + Duration::from_millis(step);
         match rng.below(5) {
             0 | 1 => sent.extend(queue.push(3, now).map(|number| (number, now))),
@@ -91,7 +91,7 @@ fn each_request_under_way_is_late_once_and_none_that_was_answered() {
         }
     }
     for late in &late {
-        assert!(late.len() > 100 && late.is_sorted_by(|a, b| a < b), "each once: {late:?}");
+        assert!(late.len() > 50 && late.is_sorted_by(|a, b| a < b), "each once: {late:?}");
     }
     sent.iter().for_each(|(number, _)| assert!(!queue.close(*number, 1) || queue.next() > *number));
 }
