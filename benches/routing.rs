@@ -3,7 +3,7 @@
 //!     cargo bench --bench routing
 //!
 //! Times are the best of many rounds, since the machine is shared; the first line is what the others are to be compared with.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a program that measures")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a program that measures")]
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -10,6 +10,8 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +28,11 @@ use keys::{Keys, Taken};
 
 /// The health of one target; a few hundred bytes.
 #[derive(Debug)]
-pub struct Health(Mutex<State>);
+pub struct Health {
+    /// Whether nothing speaks against asking it, now or later: all that most requests need to know, and no lock.
+    well: AtomicBool,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -73,7 +79,8 @@ impl Health {
     /// A target that is well, with so many keys. `rng` scatters its probes: it should be another one in each process.
     pub fn new(keys: usize, rng: Rng, now: Instant) -> Self {
         let keys = Keys::new(keys);
-        Self(Mutex::new(State { breaker: Breaker::new(now), keys, resting: None, last_fault: None, rng }))
+        let state = State { breaker: Breaker::new(now), keys, resting: None, last_fault: None, rng };
+        Self { well: AtomicBool::new(true), state: Mutex::new(state) }
     }
 
     /// The provider's keys as a (new) configuration has them, by what tells one from another: what is known of those that were there
@@ -87,6 +94,9 @@ impl Health {
 
     /// How it stands.
     pub fn standing(&self, now: Instant) -> Standing {
+        if self.well.load(Ordering::Relaxed) {
+            return Standing::Well;
+        }
         self.lock().standing(now)
     }
 
@@ -161,12 +171,43 @@ impl Health {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        Locked { well: &self.well, state: self.state.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+/// The state while it is looked at or changed; what it means for the next request is told when that is over.
+struct Locked<'h> {
+    well: &'h AtomicBool,
+    state: MutexGuard<'h, State>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.well.store(self.state.is_simply_well(), Ordering::Relaxed);
     }
 }
 
 impl State {
+    /// Whether it is well, whatever the time.
+    fn is_simply_well(&self) -> bool {
+        self.resting.is_none() && self.breaker.is_simply_closed() && self.keys.none_rests()
+    }
+
     fn standing(&self, now: Instant) -> Standing {
         match (self.rest(now), self.breaker.standing(now)) {
             (None, standing) => standing,
@@ -231,6 +272,7 @@ impl Permit {
     pub fn succeeded(mut self, now: Instant) {
         self.told = true;
         let mut state = self.health.lock();
+        state.resting = state.resting.filter(|until| *until > now);
         state.keys.worked(self.taken, now);
         state.end(self.entry, Outcome::Good, now);
     }

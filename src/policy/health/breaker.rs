@@ -78,6 +78,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it lets everything in, whatever the time.
+    pub(super) fn is_simply_closed(&self) -> bool {
+        matches!(self.state, State::Closed { back_since: None })
+    }
+
     /// Lets a try in, or not.
     pub(super) fn begin(&mut self, now: Instant) -> Option<Entry> {
         let probe = match self.standing(now) {

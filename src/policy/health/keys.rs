@@ -75,6 +75,11 @@ impl Keys {
         self.next = 0;
     }
 
+    /// Whether each is ready, whatever the time.
+    pub(super) fn none_rests(&self) -> bool {
+        self.all.iter().all(|key| key.until.is_none())
+    }
+
     /// When the first of them is ready, where none is now.
     pub(super) fn out(&self, now: Instant) -> Option<Instant> {
         let mut soonest: Option<Instant> = None;
