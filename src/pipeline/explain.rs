@@ -21,7 +21,7 @@ use crate::policy::Standing;
 use crate::policy::caller::Caller;
 use crate::policy::choose::{Kept, View};
 use crate::policy::difficulty::Difficulty;
-use crate::policy::latency::Percentiles;
+use crate::policy::latency::{Latency, Percentiles};
 use crate::policy::prompt::last_user_text;
 
 /// What would happen to a request, as JSON.
@@ -202,7 +202,9 @@ fn seen(out: &mut Object<'_>, view: &View, now: clock::Instant) {
 }
 
 fn percentiles(out: &mut Object<'_>, percentiles: &Percentiles) {
-    let milliseconds = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    // What never came has no time.
+    let came = |time: Option<Duration>| time.filter(|time| *time < Latency::NEVER);
+    let milliseconds = |time: Option<Duration>| came(time).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     optional(out, "p50_ms", milliseconds(percentiles.p50));
     optional(out, "p95_ms", milliseconds(percentiles.p95));
     out.verbatim("samples", &format!("{:.0}", percentiles.samples));

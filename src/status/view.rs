@@ -60,7 +60,7 @@ pub(super) fn targets<'s>(snapshot: &'s Snapshot, stores: &Stores, now: Instant,
         let occasion = Occasion { at, input_tokens: 0, service_tier: "" };
         let time = |moment, percentile| {
             let state = state.as_ref()?;
-            SizeClass::all().find_map(|class| state.latency.percentile(class, moment, percentile, now))
+            SizeClass::all().find_map(|class| state.latency.percentile_answered(class, moment, percentile, now))
         };
         TargetView {
             target,
