@@ -14,7 +14,7 @@ use super::Gemini;
 use crate::base::framing::{Framer, Framing};
 use crate::base::rng::RootRng;
 use crate::dialect::{Codec, Notes, Reply, StreamEncoder, ToolNames};
-use crate::ir::{Answer, Event, Fold, ModelTraits, Part, Request};
+use crate::ir::{Answer, Event, Fold, ModelTraits, Part, Request, Usage};
 
 fn reply(framing: Framing) -> Reply {
     Reply {
@@ -94,6 +94,6 @@ fn facts(answer: &Answer<'_>) -> Vec<String> {
     }
     let mut facts: Vec<String> = facts.into_iter().map(|(kind, said)| format!("{kind}: {said}")).collect();
     facts.push(format!("{:?}", answer.finish.as_ref().map(|f| f.reason)));
-    facts.push(format!("{:?}", answer.usage));
+    facts.push(format!("{:?}", answer.usage.map(Usage::writable)));
     facts
 }
