@@ -1,6 +1,7 @@
 //! Decisions: which model, which target, whether again. Values in, values out: no await, no socket, and the time and chance are
 //! arguments, so that a simulation of hours runs in a moment.
 
+pub mod charge;
 pub mod features;
 
 use std::time::Duration;
