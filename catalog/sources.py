@@ -224,7 +224,8 @@ class Genai:
         place(entry, dated["prices"], None)
         for variant in row.get("price_variants") or []:
             when = variant["when"]
-            service = when.get("service_tier") or ("batch" if when.get("processing") == "batch" else None)
+            # Anthropic's fast mode is a speed of the ordinary tier; the answer tells it, and never both.
+            service = when.get("service_tier") or when.get("speed") or ("batch" if when.get("processing") == "batch" else None)
             # Of several that hold, the first counts: the list has the newest on top.
             known = joined(None, GENAI_TIERS.get(service)) in entry.prices
             if len(when) == 1 and service in GENAI_TIERS and since(variant) <= date and variant["prices"] and not known:

@@ -4,7 +4,6 @@
 mod facts;
 mod models;
 pub mod price;
-pub mod schedule;
 #[cfg(test)]
 mod tests;
 mod traits;
@@ -20,7 +19,8 @@ use super::values::matches;
 /// What is known of `model` at a provider of this kind. Of a hosted model of another's, what its maker says counts where
 /// the host's list is silent, apart from prices.
 pub fn facts(kind: &str, model: &str) -> Facts {
-    let own = models::lookup(kind, model).unwrap_or_default();
+    let mut own = models::lookup(kind, model).unwrap_or_default();
+    own.prices = own.prices.charged(price::Habits::of(kind, model));
     match family(kind, model).and_then(|(maker, name)| models::lookup(maker, name)) {
         Some(makers) => own.or(&makers),
         None => own,

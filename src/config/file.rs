@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::catalog::price::day_of;
 use super::load::{Outside, Rejected};
 use super::locate::{Finding, Lines, did_you_mean};
 use super::values;
@@ -316,6 +317,20 @@ impl<'r, 'd> Table<'r, 'd> {
             }
         };
         Some(Text { value: spelled.trim_start_matches('+').replace('_', ""), at, outside: false })
+    }
+
+    /// A date, in days since 1970.
+    pub(super) fn date(&self, key: &str) -> Option<u64> {
+        let (value, at) = self.get(key)?;
+        let DeValue::Datetime(date) = value.get_ref() else {
+            self.reading.mismatch(&at, "a date, as 2026-01-01", value.get_ref());
+            return None;
+        };
+        let day = day_of(&date.to_string());
+        if day.is_none() {
+            self.reading.fault(&at, format!("expected a date since 1970 alone, as 2026-01-01, found {date}"));
+        }
+        day
     }
 
     /// A share from 0 to 1, as 0.05, in thousandths.

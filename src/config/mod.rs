@@ -339,7 +339,10 @@ pub struct Target {
 impl Target {
     /// A provider's model, with what the policy knows of it, and else the catalogue.
     pub fn new(provider: Arc<Provider>, model: String, overrides: &Overrides) -> Self {
-        let (traits, facts) = overrides.known(&provider.name, &provider.kind, &model);
+        let (traits, mut facts) = overrides.known(&provider.name, &provider.kind, &model);
+        if let Some((_, location)) = provider.told.iter().find(|(key, _)| *key == "location") {
+            facts.prices = facts.prices.at(location, &model);
+        }
         // A list of the provider's own is what its author knows of the host.
         let listed = matches!(provider.dialects, Cow::Owned(_));
         let only = catalog::speaks(&provider.kind, overrides.name(&provider.name, &model), facts.mode).filter(|_| !listed);

@@ -1,8 +1,8 @@
 //! What the policy knows better than the catalogue: `[[prices]]` and `[[capabilities]]`.
 
-use crate::ir::{ModelTraits, Thinking};
+use crate::ir::{ModelTraits, ServiceTier, Thinking};
 
-use super::catalog::price::{Counted, Rate, Rates};
+use super::catalog::price::{Counted, PriceRule, Rate, Rates};
 use super::catalog::{self, Capabilities, Facts};
 use super::file::{Reading, Table, Text};
 use super::provider::Providers;
@@ -27,13 +27,13 @@ pub struct Subject {
     pub model: String,
 }
 
-/// What some models cost.
+/// What some models cost, and when.
 #[derive(Clone, Debug)]
 pub struct PriceRow {
     /// Which models.
     pub of: Subject,
-    /// The prices that are given.
-    pub rates: Rates,
+    /// The prices that are given, and when they hold.
+    pub rule: PriceRule,
 }
 
 /// What some models can.
@@ -62,13 +62,25 @@ pub struct CapabilityRow {
     pub said: Said,
 }
 
+const TOKENS_MAX: usize = 1_000_000_000;
+
 /// The prices that a row may give, by their keys.
 pub(super) const PRICES: &[(&str, Counted)] = &[
     ("input_usd", Counted::Input),
     ("cached_input_usd", Counted::CachedInput),
     ("cache_write_usd", Counted::CacheWrite),
+    ("cache_write_1h_usd", Counted::CacheWrite1h),
+    ("cache_write_12h_usd", Counted::CacheWrite12h),
     ("output_usd", Counted::Output),
     ("reasoning_usd", Counted::Reasoning),
+    ("audio_input_usd", Counted::AudioInput),
+    ("cached_audio_input_usd", Counted::CachedAudio),
+    ("audio_output_usd", Counted::AudioOutput),
+    ("image_input_usd", Counted::ImageInput),
+    ("image_output_usd", Counted::ImageOutput),
+    ("video_input_usd", Counted::VideoInput),
+    ("request_usd", Counted::Request),
+    ("search_usd", Counted::Search),
 ];
 
 /// The capabilities that a row may switch, by their keys.
@@ -106,8 +118,9 @@ impl Overrides {
         if let Some(said) = said {
             said.apply(&mut traits, &mut facts);
         }
-        if let Some(row) = self.prices.iter().find(|row| row.of.is(provider, model)) {
-            facts.prices = facts.prices.with(row.rates);
+        if let Some(first) = self.prices.iter().find(|row| row.of.is(provider, model)) {
+            let rules = self.prices.iter().filter(|row| row.of == first.of).map(|row| row.rule);
+            facts.prices = facts.prices.with(rules.collect());
         }
         (traits, facts)
     }
@@ -123,17 +136,29 @@ impl Overrides {
         let mut overrides = Self::default();
         let mut of = Vec::new();
         for table in root.tables("capabilities", keys::CAPABILITIES).unwrap_or_default() {
-            let subject = subject(reading, &table, providers, &mut of);
+            let subject = subject(reading, &table, providers);
+            unique(reading, &table, subject.as_ref().map(|(of, _)| of), (), &mut of);
             let said = said(reading, &table);
             overrides.capabilities.extend(subject.map(|(of, _)| CapabilityRow { of, said }));
         }
         let mut of = Vec::new();
-        for table in root.tables("prices", keys::PRICES).unwrap_or_default() {
-            let subject = subject(reading, &table, providers, &mut of);
-            let rates = rates(reading, &table);
+        let tables = root.tables("prices", keys::PRICES).unwrap_or_default();
+        let mut read = Vec::new();
+        for table in &tables {
+            let subject = subject(reading, table, providers);
+            let rule = rule(reading, table);
+            let when = (rule.from, rule.tier, rule.above_input_tokens);
+            unique(reading, table, subject.as_ref().map(|(of, _)| of), when, &mut of);
             let Some((of, kind)) = subject else { continue };
-            require_whole(reading, &table, &overrides, &of, kind.as_deref());
-            overrides.prices.push(PriceRow { of, rates });
+            overrides.prices.push(PriceRow { of: of.clone(), rule });
+            read.push((table, of, kind, rule));
+        }
+        for (table, of, kind, rule) in read {
+            let always = |rule: &PriceRule| (rule.from, rule.tier, rule.above_input_tokens) == (None, None, None);
+            // What holds on some occasions only adds to what always holds.
+            if always(&rule) || !overrides.prices.iter().any(|row| row.of == of && always(&row.rule)) {
+                require_whole(reading, table, &overrides, &of, kind.as_deref());
+            }
         }
         overrides
     }
@@ -164,36 +189,59 @@ impl Said {
     }
 }
 
-/// Which models a table is about, and the kind of their provider; rows must differ in it.
-fn subject(
-    reading: &Reading<'_>,
-    table: &Table<'_, '_>,
-    providers: &Providers<'_>,
-    earlier: &mut Vec<(Subject, String)>,
-) -> Option<(Subject, Option<String>)> {
+/// Which models a table is about, and the kind of their provider.
+fn subject(reading: &Reading<'_>, table: &Table<'_, '_>, providers: &Providers<'_>) -> Option<(Subject, Option<String>)> {
     for key in ["provider", "model"].into_iter().filter(|key| !table.has(key)) {
         reading.fault(&table.spot(key), "is missing (which provider's model this is about, as provider = \"openai\", model = \"gpt-4.1\")");
     }
     let provider = table.name("provider");
     let kind = provider.as_ref().and_then(|name| providers.find(reading, name)).map(|found| found.kind.clone());
     let model = table.name("model")?;
-    let of = Subject { provider: provider?.value, model: model.value };
-    match earlier.iter().find(|(known, _)| *known == of) {
-        Some((_, place)) => reading.fault(&model.at, format!("{place} is about {:?} of {:?} already", of.model, of.provider)),
-        None => earlier.push((of.clone(), table.at.key.clone())),
-    }
-    Some((of, kind))
+    Some((Subject { provider: provider?.value, model: model.value }, kind))
 }
 
-fn rates(reading: &Reading<'_>, table: &Table<'_, '_>) -> Rates {
+/// Rows must differ in which models they are about, or in when they hold.
+fn unique<W: PartialEq>(
+    reading: &Reading<'_>,
+    table: &Table<'_, '_>,
+    of: Option<&Subject>,
+    when: W,
+    earlier: &mut Vec<(Subject, W, String)>,
+) {
+    let Some(of) = of else { return };
+    match earlier.iter().find(|(known, holds, _)| known == of && *holds == when) {
+        Some((.., place)) => {
+            reading.fault(&table.spot("model"), format!("{place} is about {:?} of {:?} already", of.model, of.provider));
+        }
+        None => earlier.push((of.clone(), when, table.at.key.clone())),
+    }
+}
+
+/// The prices of a table, and when they hold.
+fn rule(reading: &Reading<'_>, table: &Table<'_, '_>) -> PriceRule {
     let mut rates = Rates::default();
     for (key, counted) in PRICES {
-        let rate = table.decimal(key).and_then(|text| reading.accept(&text.at, Rate::parse(&text.value)));
+        let parse = if counted.is_tokens() { Rate::parse } else { Rate::parse_each };
+        let rate = table.decimal(key).and_then(|text| reading.accept(&text.at, parse(&text.value)));
         if let Some(rate) = rate {
             rates.set(*counted, rate);
         }
     }
-    rates
+    PriceRule {
+        from: table.date("from"),
+        tier: table.name("tier").and_then(|text| tier(reading, &text)),
+        above_input_tokens: table.count("above_input_tokens", 1..=TOKENS_MAX).and_then(|tokens| u64::try_from(tokens).ok()),
+        rates,
+    }
+}
+
+fn tier(reading: &Reading<'_>, text: &Text) -> Option<ServiceTier> {
+    let known = ServiceTier::PRICED.iter().find(|(word, _)| *word == text.value).map(|(_, tier)| *tier);
+    if known.is_none() {
+        let words: Vec<_> = ServiceTier::PRICED.iter().map(|(word, _)| format!("{word:?}")).collect();
+        reading.fault(&text.at, format!("expected one of {}, found {:?}", words.join(", "), text.value));
+    }
+    known
 }
 
 /// A price that is left out is the catalogue's; where that has none, what is left out would be free by mistake.
@@ -207,7 +255,6 @@ fn require_whole(reading: &Reading<'_>, table: &Table<'_, '_>, overrides: &Overr
 }
 
 fn said(reading: &Reading<'_>, table: &Table<'_, '_>) -> Said {
-    const TOKENS_MAX: usize = 1_000_000_000;
     let tokens = |key| table.count(key, 1..=TOKENS_MAX).and_then(|tokens| u32::try_from(tokens).ok());
     let mut said = Said {
         same_as: table.name("same_as").map(|text| text.value),

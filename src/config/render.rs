@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use http::HeaderValue;
 
+use super::catalog::price::date_of;
 use super::credential::REDACTED;
 use super::provider::secretive;
 use super::strategy::LATENCY_KEYS;
@@ -13,7 +14,7 @@ use super::{
     Between, Bounds, CapabilityRow, Clock, Config, Count, Credential, Days, Glob, Holds, HttpVersion, Identity, LatencyBound, Layout,
     Listen, Model, Place, PriceRow, Provider, Route, Site, Sticky, Strategy, Target, Then, When, Who, overrides,
 };
-use crate::ir::Dialect;
+use crate::ir::{Dialect, ServiceTier};
 
 /// Writes the configuration as a file that says the same, apart from its secrets.
 pub fn render(config: &Config) -> String {
@@ -267,8 +268,21 @@ fn price(out: &mut Toml, row: &PriceRow) {
     out.header("[[prices]]");
     out.text("provider", &row.of.provider);
     out.text("model", &row.of.model);
+    match row.rule.from {
+        Some(day) => out.raw("from", &date_of(day)),
+        None => out.line(format_args!("# from: the beginning")),
+    }
+    match ServiceTier::PRICED.iter().find(|(_, tier)| Some(*tier) == row.rule.tier) {
+        Some((word, _)) => out.text("tier", word),
+        None => out.line(format_args!("# tier: every one")),
+    }
+    match row.rule.above_input_tokens {
+        Some(tokens) => out.raw("above_input_tokens", &tokens.to_string()),
+        None => out.line(format_args!("# above_input_tokens: prompts of any length")),
+    }
     for (key, counted) in overrides::PRICES {
-        match row.rates.own(*counted) {
+        match row.rule.rates.own(*counted) {
+            Some(rate) if !counted.is_tokens() => out.raw(key, &rate.of_each().to_string()),
             Some(rate) => out.raw(key, &rate.to_string()),
             None => out.listed(key),
         }

@@ -92,8 +92,28 @@ pub(super) mod keys {
         "words",
         "pattern",
     ];
-    pub(in super::super) const PRICES: &[&str] =
-        &["provider", "model", "input_usd", "cached_input_usd", "cache_write_usd", "output_usd", "reasoning_usd"];
+    pub(in super::super) const PRICES: &[&str] = &[
+        "provider",
+        "model",
+        "from",
+        "tier",
+        "above_input_tokens",
+        "input_usd",
+        "cached_input_usd",
+        "cache_write_usd",
+        "cache_write_1h_usd",
+        "cache_write_12h_usd",
+        "output_usd",
+        "reasoning_usd",
+        "audio_input_usd",
+        "cached_audio_input_usd",
+        "audio_output_usd",
+        "image_input_usd",
+        "image_output_usd",
+        "video_input_usd",
+        "request_usd",
+        "search_usd",
+    ];
     pub(in super::super) const CAPABILITIES: &[&str] = &[
         "provider",
         "model",

@@ -692,6 +692,22 @@ cached_input_usd = 0.000001
 cache_write_usd = 0
 output_usd = 3
 reasoning_usd = "4.25"
+[[prices]]
+provider = "plain"
+model = "x*"
+from = 2027-02-28
+tier = "ultrafast"
+above_input_tokens = 128_000
+cache_write_1h_usd = 1
+cache_write_12h_usd = 2
+audio_input_usd = 3
+cached_audio_input_usd = 4
+audio_output_usd = 5
+image_input_usd = 6
+image_output_usd = 7
+video_input_usd = 8
+request_usd = 0.005
+search_usd = 0.000001
 [[capabilities]]
 provider = "plain"
 model = "x"

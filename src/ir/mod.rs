@@ -12,7 +12,7 @@ mod request;
 mod schema;
 mod text;
 
-pub use answer::{Answer, Finish, FinishReason, Usage};
+pub use answer::{Answer, Finish, FinishReason, ServiceTier, Usage};
 pub use embed::{EmbedContent, EmbedInput, EmbedNames, EmbedRequest, EmbedTask, Embeddings, Encoding, INPUTS_MAX, Vector};
 pub use event::{Delta, Event, Fold, PartStart, unfold};
 pub use request::{

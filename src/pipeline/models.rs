@@ -96,7 +96,7 @@ const OWN: &str = "outrider";
 /// What is told of a model that these targets may answer: the bounds of the narrowest, else the first one's facts.
 fn told(id: &str, owner: &str, targets: &[Target]) -> Told {
     let first = targets.first();
-    let mut facts = first.map(|target| target.facts).unwrap_or_default();
+    let mut facts = first.map(|target| target.facts.clone()).unwrap_or_default();
     let least = |of: fn(&Target) -> Option<u32>| targets.iter().filter_map(of).min();
     (facts.context_tokens, facts.output_tokens) = (least(|t| t.facts.context_tokens), least(|t| t.facts.output_tokens));
     Told {

@@ -127,10 +127,10 @@ mod tests {
     fn what_surely_does_not_fit_is_told_in_words() {
         let none = Has::default();
         let known = known();
-        let unsplit = Facts { output_tokens: None, ..known };
-        let same = Facts { output_tokens: Some(128_000), ..known };
+        let unsplit = Facts { output_tokens: None, ..known.clone() };
+        let same = Facts { output_tokens: Some(128_000), ..known.clone() };
         let unknown = Facts::default();
-        let blind = Facts { cannot: NEEDS.iter().fold(Capabilities::default(), |all, (_, each, _)| all.and(*each)), ..unknown };
+        let blind = Facts { cannot: NEEDS.iter().fold(Capabilities::default(), |all, (_, each, _)| all.and(*each)), ..unknown.clone() };
         // (facts, request, the misfit)
         let cases = [
             (&known, asked(1_000, 0, None, none), ""),

@@ -4,6 +4,7 @@
 pub mod blame;
 pub mod budget;
 pub mod caller;
+pub mod charge;
 pub mod choose;
 mod decay;
 pub mod difficulty;

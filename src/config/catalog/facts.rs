@@ -3,7 +3,7 @@
 use super::price::Prices;
 
 /// What is known of a model, from the catalogue and the policy. What is not known is absent, never guessed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// What it is for.
     pub mode: Option<Mode>,

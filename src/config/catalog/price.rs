@@ -1,10 +1,22 @@
 //! Prices: integers from the text of a list or a policy, never a float, and which of them holds when.
 //!
 //! A price list stays text until it is asked: `i5 o30 r0.5|>272000 i10 o45 r1|@flex i2.5 o15`. The letters and the
-//! conditions are told at the head of `models.tsv`, which is where these texts come from.
+//! conditions are told at the head of `models.tsv`, which is where these texts come from. `Tariff` is the same compiled.
+
+mod habits;
+mod list;
+mod tariff;
+mod unknown;
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use list::{Conditions, Hours, List, Moment};
+pub(in crate::config) use list::{date_of, day_of};
+pub use tariff::{Tariff, Terms};
+
+use crate::ir::ServiceTier;
 
 /// A price: USD for a million tokens, or for a thousand requests or searches, counted in millionths of a dollar.
 ///
@@ -18,9 +30,34 @@ impl Rate {
     /// below 10⁷ stays within 64 bits.
     const MAX: u64 = 1_000_000_000_000;
 
+    /// Nothing.
+    pub const FREE: Self = Self(0);
+
+    /// So many pico-dollars for each token, or nano-dollars for each request or search.
+    pub(super) const fn of_units(units: u64) -> Self {
+        Self(units)
+    }
+
     /// Pico-dollars for each token; nano-dollars for each request or search.
     pub fn units(self) -> u64 {
         self.0
+    }
+
+    /// Reads the price of one request or search, as `parse` reads that of a thousand.
+    pub(in crate::config) fn parse_each(text: &str) -> Result<Self, String> {
+        let each = Self::parse(text)?;
+        let thousand = each.0.checked_mul(1000).filter(|units| *units <= Self::MAX);
+        thousand.map(Self).ok_or_else(|| format!("{text} is more than a thousand dollars for one"))
+    }
+
+    /// The price of one, where this is that of a thousand that `parse_each` read.
+    pub(in crate::config) fn of_each(self) -> Self {
+        Self(self.0 / 1000)
+    }
+
+    /// The same, times so many thousandths, rounded up.
+    fn permille(self, permille: u64) -> Self {
+        Self(self.0.saturating_mul(permille).div_ceil(1000))
     }
 
     /// Reads a decimal number of dollars, exactly. The error says what is wrong with it.
@@ -86,6 +123,32 @@ pub enum Counted {
 }
 
 impl Counted {
+    /// Whether it is counted in tokens, and not one by one.
+    pub fn is_tokens(self) -> bool {
+        !matches!(self, Self::Request | Self::Search)
+    }
+
+    /// Its word in what is told of a charge.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::CachedInput => "cached_input",
+            Self::CacheWrite => "cache_write",
+            Self::CacheWrite1h => "cache_write_1h",
+            Self::CacheWrite12h => "cache_write_12h",
+            Self::Output => "output",
+            Self::Reasoning => "reasoning",
+            Self::AudioInput => "audio_input",
+            Self::CachedAudio => "cached_audio_input",
+            Self::AudioOutput => "audio_output",
+            Self::ImageInput => "image_input",
+            Self::ImageOutput => "image_output",
+            Self::VideoInput => "video_input",
+            Self::Request => "request",
+            Self::Search => "search",
+        }
+    }
+
     /// Everything that has a price, with its letter in a list.
     pub const ALL: [(u8, Self); 15] = [
         (b'i', Self::Input),
@@ -124,15 +187,16 @@ pub struct Rates([Option<Rate>; Counted::ALL.len()]);
 impl Rates {
     /// What it costs, by its own price or by what it is charged as; `None` where that is free or unknown.
     pub fn of(&self, counted: Counted) -> Option<Rate> {
-        let mut asked = Some(counted);
-        while let Some(counted) = asked {
-            if let Some(rate) = self.own(counted) {
-                return Some(rate);
-            }
-            asked = counted.else_as();
-        }
-        None
+        self.own(self.source(counted)?)
     }
+
+    /// By whose price it is charged: its own, or that of what it is charged as.
+    fn source(&self, counted: Counted) -> Option<Counted> {
+        std::iter::successors(Some(counted), |counted| counted.else_as()).find(|counted| self.own(*counted).is_some())
+    }
+
+    /// Every price, none.
+    const FREE: Self = Self([Some(Rate::FREE); Counted::ALL.len()]);
 
     /// What it costs by a price of its own.
     pub fn own(&self, counted: Counted) -> Option<Rate> {
@@ -158,7 +222,44 @@ impl Rates {
         }
     }
 
-    pub(super) fn read(&mut self, word: &str) {
+    /// Takes over what `other` has a dearer price for.
+    fn raise_to(&mut self, other: &Self) {
+        for (slot, rate) in self.0.iter_mut().zip(other.0) {
+            *slot = (*slot).max(rate);
+        }
+    }
+
+    /// Lets parts that `tiered` is silent about rise as what they are part of has risen since `ordinary`.
+    fn follow(&mut self, ordinary: &Self, tiered: &Self) {
+        for (slot, (_, counted)) in self.0.iter_mut().zip(Counted::ALL) {
+            let whole = std::iter::successors(counted.else_as(), |counted| counted.else_as()).last();
+            let (Some(whole), None, Some(rate)) = (whole, tiered.own(counted), *slot) else { continue };
+            let (Some(before), Some(now)) = (ordinary.own(whole), tiered.own(whole)) else { continue };
+            if now > before && before > Rate::FREE {
+                *slot = u64::try_from((u128::from(rate.0) * u128::from(now.0)).div_ceil(u128::from(before.0))).ok().map(Rate);
+            }
+        }
+    }
+
+    /// Drops a price of reasoning that is the output's: it would stay where another output price holds.
+    fn drop_needless(&mut self) {
+        if self.own(Counted::Reasoning) == self.own(Counted::Output)
+            && let Some(slot) = self.0.get_mut(Counted::Reasoning as usize)
+        {
+            *slot = None;
+        }
+    }
+
+    /// Multiplies what is paid by the token.
+    fn scale(&mut self, permille: u64) {
+        for (slot, (_, counted)) in self.0.iter_mut().zip(Counted::ALL) {
+            if counted.is_tokens() {
+                *slot = slot.map(|rate| rate.permille(permille));
+            }
+        }
+    }
+
+    fn read(&mut self, word: &str) {
         let letter = word.as_bytes().first();
         let counted = Counted::ALL.iter().find(|(known, _)| Some(known) == letter);
         if let (Some((_, counted)), Some(rate)) = (counted, word.get(1..).and_then(|text| Rate::parse(text).ok())) {
@@ -178,114 +279,119 @@ pub struct Occasion<'a> {
     pub service_tier: &'a str,
 }
 
-/// A model's prices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A model's prices at one provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     /// The catalogue's list; empty where it has none.
-    pub(super) listed: &'static str,
-    /// What the policy says instead, on every occasion.
-    pub(super) set: Rates,
+    listed: &'static str,
+    /// What else the catalogue knows of how the provider charges.
+    habits: Habits,
+    /// What the policy says instead, in the order in which it is taken over.
+    set: Option<Arc<[PriceRule]>>,
+}
+
+/// How a provider charges, beside its list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Habits {
+    /// The provider's kind; empty where that is not known.
+    pub kind: &'static str,
+    /// Whether nobody sends a bill: the server is one's own, or the variant is for nothing.
+    pub free: bool,
+    /// Whether an answer that was computed in the United States alone costs a tenth more.
+    pub us_premium: bool,
+    /// Whether answers are computed in one region, which costs a tenth more than the list says.
+    pub regional: bool,
+    /// Whether all searches for one answer are paid as one.
+    pub search_by_answer: bool,
+    /// Whether its answers say in dollars what they cost.
+    pub tells_bill: bool,
+    /// Whether `priority` is capacity paid for beforehand, at the list's ordinary price.
+    pub priority_is_ordinary: bool,
+}
+
+/// Prices that the policy sets, and when they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PriceRule {
+    /// From this day on, in days since 1970.
+    pub from: Option<u64>,
+    /// At this tier alone.
+    pub tier: Option<ServiceTier>,
+    /// For prompts of more tokens than this.
+    pub above_input_tokens: Option<u64>,
+    /// The prices that are given.
+    pub rates: Rates,
+}
+
+impl PriceRule {
+    /// What says more counts later, and of two that say as much what began later.
+    fn order(&self) -> (bool, Option<u64>, Option<u64>) {
+        (self.tier.is_some(), self.above_input_tokens, self.from)
+    }
+
+    fn holds(&self, on: &Conditions<'_>, day: u64) -> bool {
+        self.from.is_none_or(|from| from <= day)
+            && self.tier.is_none_or(|tier| tier == on.tier)
+            && self.above_input_tokens.is_none_or(|above| on.input_tokens > above)
+    }
 }
 
 impl Prices {
     /// The prices of a list.
     pub(super) fn listed(listed: &'static str) -> Self {
-        Self { listed, set: Rates::default() }
+        Self { listed, ..Self::default() }
+    }
+
+    /// The same, of a provider that charges so.
+    pub(super) fn charged(self, habits: Habits) -> Self {
+        Self { habits, ..self }
     }
 
     /// The same, but for what the policy says.
-    pub(in crate::config) fn with(self, set: Rates) -> Self {
-        Self { set, ..self }
+    pub fn with(self, mut rules: Vec<PriceRule>) -> Self {
+        rules.sort_by_key(PriceRule::order);
+        Self { set: Some(rules.into()), ..self }
+    }
+
+    /// The same, for a model at one location of the provider, or wherever there is room (`global`).
+    pub fn at(mut self, location: &str, model: &str) -> Self {
+        self.habits.regional = self.habits.is_dearer_at(location, model);
+        self
     }
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.listed.is_empty() && self.set.is_empty()
+        self.listed.is_empty() && self.set.is_none() && !self.habits.free
     }
 
-    /// The rates that hold on an occasion; `None` where nothing is known.
+    /// The rates that hold on an occasion; `None` where nothing is known. A `Tariff` says the same faster, and what
+    /// counts where nothing is known.
     pub fn rates(&self, occasion: &Occasion<'_>) -> Option<Rates> {
+        let list = List::parse(self.listed);
         let moment = Moment::of(occasion.at);
-        let mut rates = Rates::default();
-        let mut period = None;
-        for group in self.listed.split('|') {
-            let (conditions, words) = cut(group);
-            let since = conditions.split(' ').find_map(|word| word.strip_prefix("from:"));
-            if since.is_some_and(|since| day_of(since).is_none_or(|since| since > moment.day)) {
-                break;
-            }
-            if since != period {
-                (rates, period) = (Rates::default(), since);
-            }
-            if conditions.split(' ').all(|word| holds(word, occasion, &moment)) {
-                words.split(' ').for_each(|word| rates.read(word));
-            }
-        }
-        rates.override_by(&self.set);
+        let tier = ServiceTier::named(occasion.service_tier).unwrap_or(ServiceTier::Standard);
+        let off = list.off_hours().find(|hours| Hours::parse(hours).contain(&moment));
+        let on = Conditions { tier, input_tokens: occasion.input_tokens, off };
+        let rates = self.resolve(&list, &on, moment.day, 1000);
         (!rates.is_empty()).then_some(rates)
     }
-}
 
-/// A group's conditions and its rates. A rate is one letter and a number, a condition has a sign.
-pub(super) fn cut(group: &str) -> (&str, &str) {
-    let condition = |word: &str| word.starts_with(['>', '@']) || word.contains(':');
-    let mut end = 0;
-    for word in group.split(' ') {
-        if !condition(word) {
-            break;
-        }
-        end += word.len() + 1;
-    }
-    (group.get(..end).unwrap_or(group).trim_end(), group.get(end..).unwrap_or_default())
-}
-
-fn holds(condition: &str, occasion: &Occasion<'_>, moment: &Moment) -> bool {
-    if let Some(tokens) = condition.strip_prefix('>') {
-        return tokens.parse().is_ok_and(|tokens: u64| occasion.input_tokens > tokens);
-    }
-    if let Some(tier) = condition.strip_prefix('@') {
-        return occasion.service_tier == tier;
-    }
-    match condition.split_once(':') {
-        Some(("off", hours)) => hours.split(';').any(|spans| moment.is_in(spans)),
-        // The period was chosen already.
-        Some(("from", _)) => true,
-        _ => condition.is_empty(),
-    }
-}
-
-/// A moment in UTC, as prices divide it.
-pub(super) struct Moment {
-    /// Days since 1970.
-    pub(super) day: u64,
-    /// Monday is 1.
-    pub(super) weekday: u64,
-    /// Minutes since midnight.
-    pub(super) minute: u64,
-}
-
-impl Moment {
-    pub(super) fn of(at: SystemTime) -> Self {
-        let seconds = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let day = seconds / 86_400;
-        // 1970 began on a Thursday.
-        Self { day, weekday: (day + 3) % 7 + 1, minute: seconds % 86_400 / 60 }
-    }
-
-    /// Whether it is within `DAYS/FROM-TO,FROM-TO`, as `12345/0000-0100,1000-2400`.
-    pub(super) fn is_in(&self, spans: &str) -> bool {
-        let Some((days, spans)) = spans.split_once('/') else { return false };
-        let minutes = |text: &str| Some(text.get(..2)?.parse::<u64>().ok()? * 60 + text.get(2..)?.parse::<u64>().ok()?);
-        let within = |span: &str| {
-            let (from, to) = span.split_once('-')?;
-            Some((minutes(from)?..minutes(to)?).contains(&self.minute))
+    /// The rates under these conditions on that day, those of the list times so many thousandths.
+    fn resolve(&self, list: &List, on: &Conditions<'_>, day: u64, permille: u64) -> Rates {
+        let mut rates = match self.habits.free {
+            true => Rates::FREE,
+            false => list.rates(on, day),
         };
-        days.bytes().any(|day| u64::from(day.wrapping_sub(b'0')) == self.weekday) && spans.split(',').any(|span| within(span) == Some(true))
+        let permille = if self.habits.regional { permille * 11 / 10 } else { permille };
+        if permille != 1000 {
+            rates.scale(permille);
+        }
+        for rule in self.rules().iter().filter(|rule| rule.holds(on, day)) {
+            rates.override_by(&rule.rates);
+        }
+        rates
     }
-}
 
-/// Days since 1970 of `2027-01-01`.
-pub(super) fn day_of(date: &str) -> Option<u64> {
-    let midnight = humantime::parse_rfc3339_weak(&format!("{date} 00:00:00")).ok()?;
-    Some(midnight.duration_since(UNIX_EPOCH).ok()?.as_secs() / 86_400)
+    fn rules(&self) -> &[PriceRule] {
+        self.set.as_deref().unwrap_or_default()
+    }
 }

@@ -104,7 +104,9 @@ fn what_is_not_known_stays_unknown() {
     ];
     for kind in ["openai", "bedrock", "vertex", "azure", "no-kind", ""] {
         for name in names {
-            assert_eq!(facts(kind, name), Facts::default(), "{kind} {name:.20}");
+            let found = facts(kind, name);
+            assert!(found.prices.is_empty(), "{kind} {name:.20}");
+            assert_eq!(Facts { prices: price::Prices::default(), ..found }, Facts::default(), "{kind} {name:.20}");
         }
     }
     // A free variant does not cost what the model does, and a model's maker does not set its host's price.

@@ -26,7 +26,9 @@ fn prices_of_the_policy_count_before_the_catalogues() {
     // (tables, model, tokens, tier, prices)
     let cases = [
         ("", "gpt-4.1-mini", 1, "", ["0.4", "0.1", "0.4", "1.6", "1.6"]),
-        ("", "own/some-model", 1, "", ["-"; 5]),
+        ("", "azure/some-deployment", 1, "", ["-"; 5]),
+        // Nobody sends a bill for one's own server.
+        ("", "own/some-model", 1, "", ["0"; 5]),
         // What is left out is the catalogue's, its conditions too; what is given holds on every occasion.
         ("model = \"gpt-5.5\"\ncached_input_usd = 0.25\n", "gpt-5.5", 1, "", ["5", "0.25", "5", "30", "30"]),
         ("model = \"gpt-5.5\"\ncached_input_usd = 0.25\n", "gpt-5.5", 300_000, "flex", ["5", "0.25", "5", "22.5", "22.5"]),
@@ -54,6 +56,54 @@ fn prices_of_the_policy_count_before_the_catalogues() {
     }
     let free = "[[prices]]\nprovider = \"own\"\nmodel = \"*\"\ninput_usd = 0\noutput_usd = 0.0\n";
     assert_eq!(usd(&target(free, "own/anything/at-all"), 1, ""), ["0"; 5]);
+}
+
+#[test]
+fn prices_of_the_policy_hold_when_they_say() {
+    let rows = r#"
+[[prices]]
+provider = "azure"
+model = "m"
+input_usd = 2
+output_usd = 4
+[[prices]]
+provider = "azure"
+model = "m"
+from = 2027-01-16
+tier = "batch"
+output_usd = 9
+[[prices]]
+provider = "azure"
+model = "m"
+from = 2027-01-15
+input_usd = 3
+[[prices]]
+provider = "azure"
+model = "m"
+tier = "batch"
+input_usd = 1
+[[prices]]
+provider = "azure"
+model = "m"
+above_input_tokens = 100
+output_usd = 5
+[[prices]]
+provider = "azure"
+model = "m"
+tier = "batch"
+above_input_tokens = 100
+output_usd = 2.5
+"#;
+    let target = target(rows, "azure/m");
+    // The day in question is 2027-01-15. (tokens, tier, input, output)
+    for (tokens, tier, input, output) in
+        [(100, "", "3", "4"), (101, "default", "3", "5"), (100, "batch", "1", "4"), (101, "batch", "1", "2.5"), (101, "flex", "3", "5")]
+    {
+        let [found_input, .., found_output, _] = usd(&target, tokens, tier);
+        assert_eq!([found_input, found_output], [input, output], "{tokens} {tier}");
+    }
+    let occasion = Occasion { at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_799_971_199), input_tokens: 1, service_tier: "" };
+    assert_eq!(target.facts.prices.rates(&occasion).unwrap().of(Counted::Input).unwrap().to_string(), "2", "a second before midnight");
 }
 
 #[test]
@@ -102,7 +152,7 @@ output_usd = 2
 #[test]
 fn what_cannot_be_meant_is_refused_where_it_stands() {
     // (tables, faults behind the file's name)
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 13] = [
         (
             "[[prices]]\ninput_usd = 1\n",
             &[
@@ -119,7 +169,7 @@ fn what_cannot_be_meant_is_refused_where_it_stands() {
             &["13:1: prices[0].inputusd: unknown key (did you mean \"input_usd\"?)"],
         ),
         (
-            "[[prices]]\nprovider = \"own\"\nmodel = \"m\"\ninput_usd = 1\n",
+            "[[prices]]\nprovider = \"azure\"\nmodel = \"m\"\ninput_usd = 1\n",
             &["10:1: prices[0].output_usd: is missing: the catalogue has no price of \"m\" to take instead (0 where it is free)"],
         ),
         (
@@ -133,6 +183,23 @@ fn what_cannot_be_meant_is_refused_where_it_stands() {
         (
             "[[prices]]\nprovider = \"openai\"\nmodel = \"gpt-4.1\"\ninput_usd = 0.12345678\n",
             &["13:13: prices[0].input_usd: 0.12345678 is finer than a millionth of a dollar"],
+        ),
+        (
+            "[[prices]]\nprovider = \"azure\"\nmodel = \"m\"\ntier = \"batch\"\ninput_usd = 1\noutput_usd = 1\n[[prices]]\nprovider = \"azure\"\nmodel = \"m\"\nabove_input_tokens = 1\ninput_usd = 2\n",
+            &["16:1: prices[1].output_usd: is missing: the catalogue has no price of \"m\" to take instead (0 where it is free)"],
+        ),
+        (
+            "[[prices]]\nprovider = \"openai\"\nmodel = \"gpt-4.1\"\nfrom = \"soon\"\ntier = \"cheap\"\nabove_input_tokens = 0\nrequest_usd = 1001\n",
+            &[
+                "13:8: prices[0].from: expected a date, as 2026-01-01, found a string",
+                "14:8: prices[0].tier: expected one of \"batch\", \"flex\", \"balanced\", \"priority\", \"fast\", \"ultrafast\", found \"cheap\"",
+                "15:22: prices[0].above_input_tokens: expected a whole number from 1 to 1000000000",
+                "16:15: prices[0].request_usd: 1001 is more than a thousand dollars for one",
+            ],
+        ),
+        (
+            "[[prices]]\nprovider = \"openai\"\nmodel = \"gpt-4.1\"\nfrom = 2027-01-01T10:00:00Z\n",
+            &["13:8: prices[0].from: expected a date since 1970 alone, as 2026-01-01, found 2027-01-01T10:00:00Z"],
         ),
         (
             "[[prices]]\nprovider = \"openai\"\nmodel = \"gpt-4.1\"\ninput_usd = true\n",

@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::base::Fault;
 use crate::base::json::{Object, Raw};
 use crate::dialect::call_id;
-use crate::ir::{Finish, FinishReason, Text, Usage};
+use crate::ir::{Finish, FinishReason, ServiceTier, Text, Usage};
 
 /// Where in a body something stands, in Anthropic's own spelling (`messages.2.content`). Built on the stack, spelled
 /// only where a fault names it.
@@ -175,6 +175,20 @@ pub(super) struct Counters {
     cache_write_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
+    searches: Option<u64>,
+    tier: Option<ServiceTier>,
+    us_only: Option<bool>,
+    beside: Beside,
+}
+
+/// What was billed beside the counters: compactions and advisors, which only `iterations` tells.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    input: u64,
+    cache_read: u64,
+    cache_write: u64,
+    cache_write_1h: u64,
+    output: u64,
 }
 
 impl Counters {
@@ -203,6 +217,25 @@ impl Counters {
                     take(&mut self.thinking, value.member("thinking_tokens"));
                     continue;
                 }
+                "server_tool_use" => {
+                    take(&mut self.searches, value.member("web_search_requests"));
+                    continue;
+                }
+                "service_tier" | "speed" => {
+                    // Fast is a speed of the ordinary tier.
+                    let tier =
+                        value.inner().and_then(ServiceTier::named).filter(|tier| key == "service_tier" || *tier == ServiceTier::Fast);
+                    self.tier = self.tier.max(tier);
+                    continue;
+                }
+                "inference_geo" => {
+                    self.us_only = value.inner().map(|place| place == "us").or(self.us_only);
+                    continue;
+                }
+                "iterations" if value.is_array() => {
+                    self.beside = Beside::read(value);
+                    continue;
+                }
                 _ => continue,
             };
             take(slot, Some(value));
@@ -211,16 +244,46 @@ impl Counters {
 
     /// The same in the neutral form.
     pub(super) fn usage(&self) -> Usage {
-        let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0));
+        let with = |counter: Option<u64>, beside: u64| match (counter, beside) {
+            (None, 0) => None,
+            (counter, beside) => Some(counter.unwrap_or(0).saturating_add(beside)),
+        };
+        let beside = &self.beside;
+        let (read, write) = (with(self.cache_read, beside.cache_read), with(self.cache_write, beside.cache_write));
+        let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
         Usage {
-            input_tokens: self.input.map(|input| input.saturating_add(cached)),
-            cache_read_tokens: self.cache_read,
-            cache_write_tokens: self.cache_write,
-            cache_write_1h_tokens: self.cache_write_1h,
-            output_tokens: self.output,
+            input_tokens: with(self.input, beside.input).map(|input| input.saturating_add(cached)),
+            cache_read_tokens: read,
+            cache_write_tokens: write,
+            cache_write_1h_tokens: with(self.cache_write_1h, beside.cache_write_1h),
+            output_tokens: with(self.output, beside.output),
             reasoning_tokens: self.thinking,
+            web_searches: self.searches,
+            service_tier: self.tier,
+            us_only: self.us_only,
             ..Usage::default()
         }
+    }
+}
+
+impl Beside {
+    /// The sum of the iterations that the counters leave out. An advisor is another model, whose tokens count here as the
+    /// answering model's, since a charge knows one price.
+    fn read(iterations: Raw<'_>) -> Self {
+        let mut sum = Self::default();
+        let left_out = |each: &Raw<'_>| matches!(each.member("type").and_then(Raw::inner), Some("compaction" | "advisor_message"));
+        for (key, value) in iterations.elements().filter(left_out).flat_map(Raw::members) {
+            let (slot, count) = match &*key {
+                "input_tokens" => (&mut sum.input, value.u64()),
+                "cache_read_input_tokens" => (&mut sum.cache_read, value.u64()),
+                "cache_creation_input_tokens" => (&mut sum.cache_write, value.u64()),
+                "output_tokens" => (&mut sum.output, value.u64()),
+                "cache_creation" => (&mut sum.cache_write_1h, value.member("ephemeral_1h_input_tokens").and_then(Raw::u64)),
+                _ => continue,
+            };
+            *slot = slot.saturating_add(count.unwrap_or(0));
+        }
+        sum
     }
 }
 

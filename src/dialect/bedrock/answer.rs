@@ -2,7 +2,7 @@
 
 use super::blocks::{put_reasoning, put_redacted, put_text};
 use super::content::{block, extension};
-use super::wire::{finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, usage};
+use super::wire::{finish, finish_reason, put_call_id, put_stop_sequence, put_usage, reasoning_tokens, stop_reason, tier, usage};
 use super::{error, media};
 use crate::base::Fault;
 use crate::base::json::{self, Array, Raw, try_object};
@@ -14,7 +14,7 @@ use crate::ir::{Answer, Dialect, Part, Text, proof};
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
     let raw = broken::json(body)?;
     let mut answer = Answer::default();
-    let (mut output, mut reason, mut fields, mut intervened) = (None, None, None, None);
+    let (mut output, mut reason, mut fields, mut intervened, mut served) = (None, None, None, None, None);
     for (key, value) in raw.members().filter(|(_, value)| !value.is_null()) {
         match &*key {
             "output" => output = value.member("message").and_then(|message| message.member("content")),
@@ -30,6 +30,10 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
             }
             // What an SDK adds of its own.
             "$metadata" | "ResponseMetadata" => {}
+            "serviceTier" => {
+                served = tier(value);
+                answer.extensions.push(extension(key, value));
+            }
             _ => answer.extensions.push(extension(key, value)),
         }
     }
@@ -42,8 +46,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
         let part = block(element, &path.index(i), &mut rest);
         answer.parts.push(part.map_err(|fault| broken::part(&fault))?);
     }
-    if let (Some(usage), Some(fields)) = (&mut answer.usage, fields) {
-        usage.reasoning_tokens = reasoning_tokens(fields);
+    if let Some(usage) = &mut answer.usage {
+        usage.reasoning_tokens = fields.and_then(reasoning_tokens);
+        usage.service_tier = served;
     }
     let called = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = reason.map(|reason| finish(reason, fields, called));
@@ -57,11 +62,12 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
     let raw = broken::json(body)?;
     let mut observed = Observed::default();
-    let (mut called, mut reason, mut output) = (false, None, false);
+    let (mut called, mut reason, mut output, mut served) = (false, None, false, None);
     for (key, value) in raw.members().filter(|(_, value)| !value.is_null()) {
         match &*key {
             "usage" => observed.usage = Some(usage(value)),
             "stopReason" => reason = value.string(),
+            "serviceTier" => served = tier(value),
             "output" => {
                 output = true;
                 let content = value.member("message").and_then(|message| message.member("content"));
@@ -72,6 +78,9 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
     }
     if !output && let Some(fault) = error::untyped(raw) {
         return Err(fault);
+    }
+    if let Some(usage) = &mut observed.usage {
+        usage.service_tier = served;
     }
     observed.finish = reason.map(|word| finish_reason(&word, called));
     Ok(observed)

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use super::content::is_served;
 use super::error;
-use super::wire::{finish, reasoning_tokens, usage};
+use super::wire::{finish, reasoning_tokens, tier, usage};
 use crate::base::json::{JsonError, Raw, Reader};
 use crate::base::sse::Frame;
 use crate::base::{Fault, eventstream};
 use crate::dialect::{StreamDecoder, broken};
-use crate::ir::{Delta, Dialect, Event, PartStart, Text, proof};
+use crate::ir::{Delta, Dialect, Event, PartStart, Text, Usage, proof};
 
 /// How many blocks may be open at once. The API opens one; the bound keeps a mad upstream's state small.
 const OPEN_MAX: usize = 256;
@@ -249,7 +249,7 @@ impl Decoder {
         }
         sink(Event::Finish(finish(reason.unwrap_or(Text::EMPTY), fields, self.called)));
         if let Some(tokens) = fields.and_then(reasoning_tokens) {
-            sink(Event::Usage(crate::ir::Usage { reasoning_tokens: Some(tokens), ..Default::default() }));
+            sink(Event::Usage(Usage { reasoning_tokens: Some(tokens), ..Default::default() }));
         }
         self.finished = true;
         self.end(sink);
@@ -257,11 +257,15 @@ impl Decoder {
     }
 
     fn metadata(&mut self, data: &[u8], sink: Sink<'_>) -> Result<(), Fault> {
-        read(data, |key, value| {
-            if key == "usage" && value.is_object() {
-                sink(Event::Usage(usage(value)));
-            }
+        let mut told = Usage::default();
+        read(data, |key, value| match key {
+            "usage" if value.is_object() => told.merge(&usage(value)),
+            "serviceTier" => told.service_tier = tier(value),
+            _ => {}
         })?;
+        if told != Usage::default() {
+            sink(Event::Usage(told));
+        }
         self.counted = true;
         self.end(sink);
         Ok(())

@@ -3,7 +3,7 @@
 use crate::base::json::{Object, Raw};
 use crate::dialect::anthropic::wire::Seen;
 use crate::dialect::call_id;
-use crate::ir::{Finish, FinishReason, Text, Usage};
+use crate::ir::{Finish, FinishReason, ServiceTier, Text, Usage};
 
 /// The longest call id that the API takes.
 const CALL_ID_BYTES_MAX: usize = 64;
@@ -91,6 +91,11 @@ pub(super) fn usage(raw: Raw<'_>) -> Usage {
     let cached = usage.cache_read_tokens.unwrap_or(0).saturating_add(usage.cache_write_tokens.unwrap_or(0));
     usage.input_tokens = input.map(|input| input.saturating_add(cached));
     usage
+}
+
+/// The tier that answered: `serviceTier` beside the usage.
+pub(super) fn tier(raw: Raw<'_>) -> Option<ServiceTier> {
+    raw.member("type")?.inner().and_then(ServiceTier::named)
 }
 
 /// The thinking's tokens, which only some models tell, and only among the fields that were asked for.

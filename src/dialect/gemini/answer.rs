@@ -53,7 +53,12 @@ fn candidate<'a>(raw: Raw<'a>, answer: &mut Answer<'a>) -> Result<(), Fault> {
             "content" => parts = value.member("parts"),
             "finishReason" => word = finish::word_of(value),
             "finishMessage" => message = Text::of(value),
-            name_of_own if OF_CANDIDATE.contains(&name_of_own) => answer.extensions.push(extension(name, value)),
+            name_of_own if OF_CANDIDATE.contains(&name_of_own) => {
+                if let (true, Some(searches)) = (name_of_own == "groundingMetadata", usage::searches(value)) {
+                    answer.usage.get_or_insert_default().web_searches = Some(searches);
+                }
+                answer.extensions.push(extension(name, value));
+            }
             _ => {}
         }
     }
@@ -111,7 +116,7 @@ pub(super) fn call_id(answer: Option<&Text<'_>>, made: usize, part: &str) -> Str
 
 /// Reads what accounting wants of an answer that passes unchanged.
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
-    let (mut observed, mut word, mut called, mut blocked) = (Observed::default(), None, false, None);
+    let (mut observed, mut word, mut called, mut blocked, mut searches) = (Observed::default(), None, false, None, None);
     Reader::read(body, |r| {
         r.members(|r, name| match &*name {
             "usageMetadata" => {
@@ -127,6 +132,10 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
                     "finishReason" => {
                         let told = finish::word_of(r.raw()?);
                         word = word.take().or(told);
+                        Ok(())
+                    }
+                    "groundingMetadata" => {
+                        searches = usage::searches(r.raw()?);
                         Ok(())
                     }
                     "content" => r.members(|r, name| match &*name {
@@ -145,6 +154,9 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
         })
     })
     .map_err(|e| broken::answer("is not JSON, though its status says success").cause(e))?;
+    if searches.is_some() {
+        observed.usage.get_or_insert_default().web_searches = searches;
+    }
     observed.finish = word.map(|word| finish::reason(&word.read(), called)).or(blocked);
     Ok(observed)
 }

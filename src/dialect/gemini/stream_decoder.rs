@@ -14,7 +14,7 @@ use crate::base::Fault;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
 use crate::dialect::{StreamDecoder, broken};
-use crate::ir::{Delta, Dialect, Event, PartStart, Text};
+use crate::ir::{Delta, Dialect, Event, PartStart, Text, Usage};
 
 type Sink<'s> = &'s mut dyn FnMut(Event<'_>);
 
@@ -151,6 +151,11 @@ impl Decoder {
             self.part(raw, &at.index(i), sink).map_err(|fault| broken::part(&fault))?;
         }
         for (kind, value) in beside {
+            if kind == "groundingMetadata"
+                && let web_searches @ Some(_) = usage::searches(value)
+            {
+                sink(Event::Usage(Usage { web_searches, ..Usage::default() }));
+            }
             self.close(sink);
             self.opaque(kind, value, sink);
         }

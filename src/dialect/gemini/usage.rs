@@ -1,25 +1,35 @@
 //! Token counters.
 
 use crate::base::json::{Object, Raw};
-use crate::ir::Usage;
+use crate::ir::{ServiceTier, Usage};
 
 /// Reads `usageMetadata`; `None` where it tells no counter. The API leaves out a counter that is zero.
 pub(super) fn read(raw: Raw<'_>) -> Option<Usage> {
     let (mut prompt, mut tools, mut candidates, mut thoughts, mut total) = (None, None, None, None, None);
     let mut usage = Usage::default();
+    let (mut of_prompt, mut of_tools) = (Modalities::default(), Modalities::default());
     for (name, value) in raw.members() {
         match &*name {
             "promptTokenCount" => prompt = value.u64(),
             "toolUsePromptTokenCount" => tools = value.u64(),
             "cachedContentTokenCount" => usage.cache_read_tokens = value.u64(),
-            "candidatesTokenCount" => candidates = value.u64(),
+            "candidatesTokenCount" | "responseTokenCount" => candidates = value.u64(),
             "thoughtsTokenCount" => thoughts = value.u64(),
             "totalTokenCount" => total = value.u64(),
-            "promptTokensDetails" => usage.input_audio_tokens = audio(value),
-            "candidatesTokensDetails" => usage.output_audio_tokens = audio(value),
+            "promptTokensDetails" => of_prompt = modalities(value),
+            "toolUsePromptTokensDetails" => of_tools = modalities(value),
+            "cacheTokensDetails" => usage.cache_read_audio_tokens = modalities(value).audio,
+            "candidatesTokensDetails" | "responseTokensDetails" => {
+                let written = modalities(value);
+                (usage.output_audio_tokens, usage.output_image_tokens) = (written.audio, written.image);
+            }
+            "serviceTier" | "trafficType" => usage.service_tier = value.inner().and_then(ServiceTier::named).or(usage.service_tier),
             _ => {}
         }
     }
+    usage.input_audio_tokens = sum(of_prompt.audio, of_tools.audio);
+    usage.input_image_tokens = sum(of_prompt.image, of_tools.image);
+    usage.input_video_tokens = sum(of_prompt.video, of_tools.video);
     usage.input_tokens = sum(prompt, tools);
     usage.reasoning_tokens = thoughts;
     usage.output_tokens = sum(candidates, thoughts).or_else(|| Some(total?.saturating_sub(usage.input_tokens?)));
@@ -33,10 +43,34 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     }
 }
 
-fn audio(details: Raw<'_>) -> Option<u64> {
-    // A client may ask for enums as numbers.
-    let of = |detail: &Raw<'_>| detail.member("modality").is_some_and(|m| m.inner() == Some("AUDIO") || m.u64() == Some(4));
-    details.elements().find(of)?.member("tokenCount")?.u64()
+/// Tokens by what they stand for. Text is the rest, and a document is priced as text.
+#[derive(Default)]
+struct Modalities {
+    image: Option<u64>,
+    video: Option<u64>,
+    audio: Option<u64>,
+}
+
+fn modalities(details: Raw<'_>) -> Modalities {
+    let mut found = Modalities::default();
+    for detail in details.elements() {
+        let Some(modality) = detail.member("modality") else { continue };
+        // A client may ask for enums as numbers.
+        let slot = match (modality.inner(), modality.u64()) {
+            (Some("IMAGE"), _) | (_, Some(2)) => &mut found.image,
+            (Some("VIDEO"), _) | (_, Some(3)) => &mut found.video,
+            (Some("AUDIO"), _) | (_, Some(4)) => &mut found.audio,
+            _ => continue,
+        };
+        *slot = sum(*slot, detail.member("tokenCount").and_then(Raw::u64));
+    }
+    found
+}
+
+/// How many searches of the web a candidate's `groundingMetadata` tells.
+pub(super) fn searches(grounding: Raw<'_>) -> Option<u64> {
+    let asked = grounding.member("webSearchQueries")?.elements().filter(|query| query.inner().is_some_and(|text| !text.is_empty()));
+    u64::try_from(asked.count()).ok().filter(|count| *count > 0)
 }
 
 /// Writes `usageMetadata`, where anything is told.

@@ -6,7 +6,8 @@ use std::fmt;
 
 use crate::base::Fault;
 use crate::base::json::{Raw, unescape};
-use crate::ir::{CacheMark, CacheTtl, Dialect, Extension, Number, OutputFormat, Request, Source, Text, ToolChoice};
+use crate::base::money::NanoUsd;
+use crate::ir::{CacheMark, CacheTtl, Dialect, Extension, Number, OutputFormat, Request, ServiceTier, Source, Text, ToolChoice, Usage};
 
 /// Where in the body a value stands. A chain on the stack, so that a sound request pays nothing for it.
 #[derive(Clone, Copy)]
@@ -183,4 +184,50 @@ pub(in crate::dialect) fn safety_identifier<'a>(told: Option<Raw<'a>>, dialect: 
         (true, Some(id)) => request.user = Some(id),
         _ => request.extensions.push(Extension { dialect, name: "safety_identifier".into(), value }),
     }
+}
+
+/// The counters with the tier that answered, which stands beside them.
+pub(in crate::dialect) fn served(usage: Option<Usage>, tier: Option<ServiceTier>) -> Option<Usage> {
+    usage.map(|usage| Usage { service_tier: usage.service_tier.or(tier), ..usage })
+}
+
+/// What hosts of this dialect say that they charge. OpenRouter and those who follow it tell `cost`, Perplexity takes that
+/// apart, xAI tells ticks of a ten-billionth of a dollar.
+#[derive(Default)]
+pub(in crate::dialect) struct Bill {
+    cost: Option<NanoUsd>,
+    /// What another provider charges its customer's own key, beside the host's fee.
+    upstream: Option<NanoUsd>,
+    own_key: bool,
+}
+
+impl Bill {
+    /// Looks at a member of the usage; says whether it is one of these.
+    pub(in crate::dialect) fn read(&mut self, name: &str, value: Raw<'_>) -> bool {
+        let dollars = |value: Raw<'_>| value.number().and_then(NanoUsd::from_json);
+        match name {
+            "cost" => self.cost = dollars(value).or_else(|| told(value, "total_cost").and_then(dollars)),
+            "cost_in_usd_ticks" => self.cost = value.u64().map(|ticks| NanoUsd(ticks.div_ceil(10))),
+            "cost_details" => self.upstream = told(value, "upstream_inference_cost").and_then(dollars),
+            "is_byok" => self.own_key = value.bool() == Some(true),
+            _ => return false,
+        }
+        true
+    }
+
+    /// All of it.
+    pub(in crate::dialect) fn total(&self) -> Option<NanoUsd> {
+        match (self.own_key, self.upstream) {
+            (true, None) => None,
+            (true, Some(upstream)) => self.cost.map(|cost| cost.saturating_add(upstream)),
+            (false, _) => self.cost,
+        }
+    }
+}
+
+/// Searches among the tools that xAI ran.
+pub(in crate::dialect) fn web_searches(tools: Raw<'_>) -> Option<u64> {
+    let called = |name| told(tools, name).and_then(Raw::u64);
+    let (web, own) = (called("web_search_calls"), called("x_search_calls"));
+    (web.is_some() || own.is_some()).then(|| web.unwrap_or(0).saturating_add(own.unwrap_or(0)))
 }

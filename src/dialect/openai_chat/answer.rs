@@ -4,10 +4,10 @@ use super::wire::{finish_reason, finish_word, made_call_id, thinking_text};
 use super::{error, usage};
 use crate::base::Fault;
 use crate::base::json::{Object, Raw, Reader, object};
-use crate::dialect::openai::read::{arguments, told, words};
+use crate::dialect::openai::read::{arguments, served, told, words};
 use crate::dialect::openai::write::{custom_input, join};
 use crate::dialect::{Notes, Observed, Reply, broken};
-use crate::ir::{Answer, Citations, Dialect, Extension, Finish, FinishReason, Part, Text};
+use crate::ir::{Answer, Citations, Dialect, Extension, Finish, FinishReason, Part, ServiceTier, Text};
 
 /// Reads an answer of status 200.
 pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
@@ -17,7 +17,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
     }
     let mut answer = Answer::default();
     let mut choices = None;
-    let mut groq = None;
+    let (mut groq, mut tier) = (None, None);
     for (name, value) in root.members() {
         match &*name {
             _ if value.is_null() => {}
@@ -28,6 +28,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
             "choices" => choices = Some(value),
             "usage" => answer.usage = usage::decode(value),
             _ => {
+                if name == "service_tier" {
+                    tier = value.inner().and_then(ServiceTier::named);
+                }
                 if name == "x_groq" {
                     groq = told(value, "usage").and_then(usage::decode);
                 }
@@ -35,7 +38,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
             }
         }
     }
-    answer.usage = answer.usage.or(groq);
+    answer.usage = served(answer.usage.or(groq), tier);
     let choice = choices.and_then(first_choice).ok_or_else(|| broken::answer("has no `choices`: it is not a chat completion"))?;
     read_choice(choice, &mut answer);
     Ok(answer)
@@ -43,7 +46,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
 
 /// What accounting wants of an answer that passes unchanged.
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
-    let (mut told_usage, mut groq, mut reason, mut calls, mut failed) = (None, None, None, false, false);
+    let (mut told_usage, mut groq, mut tier, mut reason, mut calls, mut failed) = (None, None, None, None, false, false);
     let read = Reader::read(body, |r| {
         if !r.is_object() {
             return Err(r.expected("an object"));
@@ -52,6 +55,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             "usage" => r.raw().map(|value| told_usage = usage::decode(value)),
             "error" => r.raw().map(|value| failed = !value.is_null()),
             "x_groq" => r.raw().map(|value| groq = told(value, "usage").and_then(usage::decode)),
+            "service_tier" => r.raw().map(|value| tier = value.inner().and_then(ServiceTier::named)),
             "choices" => r.elements(|r, place| {
                 if place > 0 {
                     return r.skip();
@@ -81,7 +85,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
         (Some(FinishReason::Stop) | None, true) => Some(FinishReason::ToolCalls),
         (told, _) => told,
     };
-    Ok(Observed { usage: told_usage.or(groq), finish })
+    Ok(Observed { usage: served(told_usage.or(groq), tier), finish })
 }
 
 /// The choice of index 0, which is the first where the host does not number them.

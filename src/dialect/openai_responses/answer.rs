@@ -1,7 +1,7 @@
 //! Whole answers: reading the provider's, writing the caller's, and a glance at one that passes.
 
 use super::reply::{self, Head, Made, Status};
-use super::wire::{called, finish, reasoning_part, status_words, usage};
+use super::wire::{Served, called, finish, reasoning_part, status_words, usage};
 use crate::base::json::{Raw, Reader, object};
 use crate::base::{Fault, FaultKind};
 use crate::dialect::openai::error;
@@ -23,7 +23,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Answer<'_>, Fault> {
 pub(super) fn read(root: Raw<'_>) -> Result<Answer<'_>, Fault> {
     let mut answer = Answer::default();
     let (mut status, mut reason, mut output) = (None, None, None);
+    let mut served = Served::default();
     for (name, value) in root.members() {
+        served.read(&name, value);
         match &*name {
             _ if value.is_null() => {}
             "id" => answer.id = words(Some(value)),
@@ -55,6 +57,7 @@ pub(super) fn read(root: Raw<'_>) -> Result<Answer<'_>, Fault> {
     answer.extensions.extend(phase.map(|value| Extension { dialect, name: "output[].phase".into(), value }));
     let has_calls = answer.parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     answer.finish = finish(status, reason, has_calls);
+    answer.usage = served.with(answer.usage);
     Ok(answer)
 }
 
@@ -120,6 +123,7 @@ fn content_part<'a>(part: Raw<'a>, extensions: &mut Vec<Extension<'a>>) -> Optio
 /// What accounting wants of an answer that passes unchanged.
 pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
     let (mut counted, mut status, mut reason, mut calls, mut failed, mut whole) = (None, None, None, false, false, false);
+    let mut served = Served::default();
     let read = Reader::read(body, |r| {
         if !r.is_object() {
             return Err(r.expected("an object"));
@@ -132,11 +136,23 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
             "output" => {
                 whole = true;
                 r.elements(|r, _| {
+                    let (mut search, mut action) = (false, None);
                     r.members(|r, name| match &*name {
-                        "type" => r.raw().map(|value| calls |= matches!(value.inner(), Some("function_call" | "custom_tool_call"))),
+                        "type" => r.raw().map(|value| {
+                            calls |= matches!(value.inner(), Some("function_call" | "custom_tool_call"));
+                            search = value.inner() == Some("web_search_call");
+                        }),
+                        "action" => r.raw().map(|value| action = Some(value)),
                         _ => r.skip(),
-                    })
+                    })?;
+                    served.item(search, action);
+                    Ok(())
                 })
+            }
+            "service_tier" | "tool_usage" => {
+                let value = r.raw()?;
+                served.read(&name, value);
+                Ok(())
             }
             _ => r.skip(),
         })
@@ -147,7 +163,7 @@ pub(super) fn observe(body: &[u8]) -> Result<Observed, Fault> {
     }
     // An answer to another question (a count of tokens) has no status and no output.
     let ended = if whole || status.is_some() { finish(status, reason, calls) } else { None };
-    Ok(Observed { usage: counted, finish: ended.map(|finish| finish.reason) })
+    Ok(Observed { usage: served.with(counted), finish: ended.map(|finish| finish.reason) })
 }
 
 /// Writes an answer as OpenAI's SDKs want it.

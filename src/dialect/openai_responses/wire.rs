@@ -2,9 +2,9 @@
 //! the words for how an answer ended.
 
 use crate::base::json::{Object, Raw};
-use crate::dialect::openai::read::{told, words};
+use crate::dialect::openai::read::{Bill, served, told, web_searches, words};
 use crate::dialect::openai::usage::{read_input_details, read_output_details};
-use crate::ir::{Dialect, Finish, FinishReason, Part, Text, Usage, proof};
+use crate::ir::{Dialect, Finish, FinishReason, Part, ServiceTier, Text, Usage, proof};
 
 /// Stands between a namespace and the name of a tool in it. No vendor's charset has it, so that every target gets a name
 /// of its own and the way back finds both again.
@@ -73,20 +73,62 @@ pub(super) fn usage(raw: Raw<'_>) -> Option<Usage> {
     if !raw.is_object() {
         return None;
     }
-    let mut usage = Usage::default();
+    let (mut usage, mut bill) = (Usage::default(), Bill::default());
     for (name, value) in raw.members() {
         match &*name {
+            name if bill.read(name, value) => {}
             "input_tokens" => usage.input_tokens = value.u64(),
             "output_tokens" => usage.output_tokens = value.u64(),
             "input_tokens_details" => read_input_details(value, &mut usage),
             "output_tokens_details" => read_output_details(value, &mut usage),
+            // xAI.
+            "server_side_tool_usage_details" => usage.web_searches = web_searches(value).or(usage.web_searches),
             _ => {}
         }
     }
+    usage.billed = bill.total();
     if let (Some(reasoning), Some(output)) = (usage.reasoning_tokens, usage.output_tokens) {
         usage.reasoning_tokens = Some(reasoning.min(output));
     }
     Some(usage)
+}
+
+/// What stands beside the counters and has a price: the tier that answered, and searches of the web.
+#[derive(Default)]
+pub(super) struct Served {
+    tier: Option<ServiceTier>,
+    told: Option<u64>,
+    seen: u64,
+}
+
+impl Served {
+    /// Looks at a member of the response.
+    pub(super) fn read(&mut self, name: &str, value: Raw<'_>) {
+        match name {
+            "service_tier" => self.tier = value.inner().and_then(ServiceTier::named),
+            "tool_usage" => {
+                self.told = told(value, "web_search").and_then(|search| told(search, "num_requests")).and_then(Raw::u64);
+            }
+            "output" => {
+                for item in value.elements() {
+                    self.item(item.member("type").and_then(Raw::inner) == Some("web_search_call"), item.member("action"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks at an item of the output: a search is paid for, opening a page and looking in it are not.
+    pub(super) fn item(&mut self, is_search_call: bool, action: Option<Raw<'_>>) {
+        let searched = || action.and_then(|action| told(action, "type")).and_then(Raw::inner).is_none_or(|word| word == "search");
+        self.seen += u64::from(is_search_call && searched());
+    }
+
+    /// The counters with it.
+    pub(super) fn with(&self, usage: Option<Usage>) -> Option<Usage> {
+        let searches = self.told.or((self.seen > 0).then_some(self.seen));
+        served(usage, self.tier).map(|usage| Usage { web_searches: usage.web_searches.or(searches), ..usage })
+    }
 }
 
 /// Writes the `usage` member. The SDKs' types want the details as numbers, so what is not known is 0.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use super::frames::Frames;
-use super::usage::{self, UsageFinder};
+use super::usage::UsageFinder;
 use crate::base::io::Io;
 use crate::base::{Fault, FaultKind};
 use crate::ir::Usage;
@@ -82,7 +82,7 @@ impl Pump {
         let down = self.down.poll(cx, provider, app, &mut |bytes| {
             frames.read(bytes);
             // Each answer tells its own.
-            finder.read(bytes, &mut |told| usage::add(usage, &told));
+            finder.read(bytes, &mut |told| usage.add(&told));
         });
         for (end, broke) in [(End::App, up.0), (End::Provider, up.1), (End::Provider, down.0), (End::App, down.1)] {
             if let Some(error) = broke {

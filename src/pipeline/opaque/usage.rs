@@ -7,7 +7,7 @@
 use memchr::memmem;
 
 use crate::base::json::Raw;
-use crate::ir::Usage;
+use crate::ir::{ServiceTier, Usage};
 
 /// What such a member begins with.
 const MARK: &[u8] = b"\"usage";
@@ -128,9 +128,9 @@ impl UsageFinder {
 /// Reads a usage object of any vendor. Input counts what was cached, output counts reasoning, as everywhere here.
 fn usage(raw: Raw<'_>) -> Usage {
     let mut usage = Usage::default();
-    let (mut total, mut thoughts) = (None, None);
+    let (mut total, mut thoughts, mut tools) = (None, None, None);
     // Anthropic and Bedrock count what was read from and written to the cache beside the input, the others within it.
-    let mut beside = 0;
+    let mut beside = 0_u64;
     for (name, value) in raw.members() {
         match &*name {
             "prompt_tokens" | "input_tokens" | "inputTokens" | "promptTokenCount" => usage.input_tokens = value.u64(),
@@ -139,26 +139,35 @@ fn usage(raw: Raw<'_>) -> Usage {
             }
             "total_tokens" => total = value.u64(),
             "thoughtsTokenCount" => thoughts = value.u64(),
+            "toolUsePromptTokenCount" => tools = value.u64(),
             "cachedContentTokenCount" => usage.cache_read_tokens = value.u64(),
             "cache_read_input_tokens" | "cacheReadInputTokens" => {
                 usage.cache_read_tokens = value.u64();
-                beside += value.u64().unwrap_or(0);
+                beside = beside.saturating_add(value.u64().unwrap_or(0));
             }
             "cache_creation_input_tokens" | "cacheWriteInputTokens" => {
                 usage.cache_write_tokens = value.u64();
-                beside += value.u64().unwrap_or(0);
+                beside = beside.saturating_add(value.u64().unwrap_or(0));
             }
-            "prompt_tokens_details" | "input_tokens_details" | "input_token_details" => {
-                usage.cache_read_tokens = value.member("cached_tokens").and_then(Raw::u64).or(usage.cache_read_tokens);
-                usage.input_audio_tokens = value.member("audio_tokens").and_then(Raw::u64);
+            "cache_creation" => usage.cache_write_1h_tokens = value.member("ephemeral_1h_input_tokens").and_then(Raw::u64),
+            "prompt_tokens_details" | "input_tokens_details" | "input_token_details" => read_details(value, &mut usage),
+            "completion_tokens_details" | "output_tokens_details" | "output_token_details" => written_details(value, &mut usage),
+            "server_tool_use" => usage.web_searches = value.member("web_search_requests").and_then(Raw::u64),
+            "service_tier" | "serviceTier" | "trafficType" => usage.service_tier = value.inner().and_then(ServiceTier::named),
+            "promptTokensDetails" => {
+                usage.input_audio_tokens = modality(value, "AUDIO");
+                usage.input_image_tokens = modality(value, "IMAGE");
+                usage.input_video_tokens = modality(value, "VIDEO");
             }
-            "completion_tokens_details" | "output_tokens_details" | "output_token_details" => {
-                usage.reasoning_tokens = value.member("reasoning_tokens").and_then(Raw::u64);
-                usage.output_audio_tokens = value.member("audio_tokens").and_then(Raw::u64);
+            "cacheTokensDetails" => usage.cache_read_audio_tokens = modality(value, "AUDIO"),
+            "candidatesTokensDetails" | "responseTokensDetails" => {
+                usage.output_audio_tokens = modality(value, "AUDIO");
+                usage.output_image_tokens = modality(value, "IMAGE");
             }
             _ => {}
         }
     }
+    let beside = beside.saturating_add(tools.unwrap_or(0));
     usage.input_tokens = usage.input_tokens.map(|input| input.saturating_add(beside));
     if let Some(thoughts) = thoughts {
         usage.reasoning_tokens = Some(thoughts);
@@ -171,21 +180,36 @@ fn usage(raw: Raw<'_>) -> Usage {
     usage
 }
 
-/// Adds up: for a connection that answers more than once.
-pub(super) fn add(sum: &mut Usage, more: &Usage) {
-    let plus = |own: &mut Option<u64>, other: Option<u64>| {
-        if let Some(other) = other {
-            *own = Some(own.unwrap_or(0).saturating_add(other));
+/// What OpenAI tells of the input: what was cached of it, and what it stands for.
+fn read_details(details: Raw<'_>, usage: &mut Usage) {
+    for (name, value) in details.members() {
+        match &*name {
+            "cached_tokens" => usage.cache_read_tokens = value.u64().or(usage.cache_read_tokens),
+            "cache_write_tokens" => usage.cache_write_tokens = value.u64(),
+            "audio_tokens" => usage.input_audio_tokens = value.u64(),
+            "image_tokens" => usage.input_image_tokens = value.u64(),
+            "cached_tokens_details" => usage.cache_read_audio_tokens = value.member("audio_tokens").and_then(Raw::u64),
+            _ => {}
         }
-    };
-    plus(&mut sum.input_tokens, more.input_tokens);
-    plus(&mut sum.cache_read_tokens, more.cache_read_tokens);
-    plus(&mut sum.cache_write_tokens, more.cache_write_tokens);
-    plus(&mut sum.cache_write_1h_tokens, more.cache_write_1h_tokens);
-    plus(&mut sum.output_tokens, more.output_tokens);
-    plus(&mut sum.reasoning_tokens, more.reasoning_tokens);
-    plus(&mut sum.input_audio_tokens, more.input_audio_tokens);
-    plus(&mut sum.output_audio_tokens, more.output_audio_tokens);
+    }
+}
+
+/// The same of the output.
+fn written_details(details: Raw<'_>, usage: &mut Usage) {
+    for (name, value) in details.members() {
+        match &*name {
+            "reasoning_tokens" | "thinking_tokens" => usage.reasoning_tokens = value.u64(),
+            "audio_tokens" => usage.output_audio_tokens = value.u64(),
+            "image_tokens" => usage.output_image_tokens = value.u64(),
+            _ => {}
+        }
+    }
+}
+
+/// What Gemini tells of one modality.
+fn modality(details: Raw<'_>, name: &str) -> Option<u64> {
+    let of = details.elements().filter(|detail| detail.member("modality").and_then(Raw::inner) == Some(name));
+    of.filter_map(|detail| detail.member("tokenCount")?.u64()).reduce(u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -193,6 +217,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::catalog::price::Tariff;
+    use crate::policy::charge::{Charge, Served};
 
     fn found(pieces: &[&[u8]]) -> Vec<Usage> {
         let mut finder = UsageFinder::default();
@@ -234,6 +260,54 @@ mod tests {
         ];
         for (text, input, output) in table {
             assert_eq!(tokens(text), [(*input, *output)], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_charged() {
+        // (kind, model, answer, nano-USD by hand)
+        let table: &[(&str, &str, &str, u64)] = &[
+            // OpenAI's guide to image generation: a square one of high quality is 4160 tokens, $0.167; text 50 x $5.
+            (
+                "openai",
+                "gpt-image-1",
+                r#"{"usage":{"input_tokens":50,"input_tokens_details":{"text_tokens":50,"image_tokens":0},"output_tokens":4160,"total_tokens":4210}}"#,
+                250_000 + 4160 * 40_000,
+            ),
+            // Images apart from words: text 12 x 5, an image read 100 x 8, one written 4160 x 32, thoughts 333 x 10.
+            (
+                "openai",
+                "gpt-image-1.5",
+                r#"{"usage":{"input_tokens":112,"input_tokens_details":{"text_tokens":12,"image_tokens":100},"output_tokens":4493,"output_tokens_details":{"image_tokens":4160,"text_tokens":333},"total_tokens":4605}}"#,
+                60_000 + 800_000 + 4160 * 32_000 + 3_330_000,
+            ),
+            // A transcript: 14 x 6 + 45 x 10.
+            (
+                "openai",
+                "gpt-4o-transcribe",
+                r#"{"text":"a","usage":{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":0,"audio_tokens":14},"output_tokens":45,"total_tokens":59}}"#,
+                84_000 + 450_000,
+            ),
+            // A realtime answer: fresh text 19 x 4, fresh sound 10 x 32, cached text 100 x 0.4, cached sound 50 x 0.4; out 20 x 16 + 80 x 64.
+            (
+                "openai",
+                "gpt-realtime",
+                r#"{"response":{"usage":{"total_tokens":279,"input_tokens":179,"output_tokens":100,"input_token_details":{"text_tokens":119,"audio_tokens":60,"cached_tokens":150,"cached_tokens_details":{"text_tokens":100,"audio_tokens":50}},"output_token_details":{"text_tokens":20,"audio_tokens":80}}}}"#,
+                76_000 + 320_000 + 40_000 + 20_000 + 320_000 + 5_120_000,
+            ),
+            // An answer that a batch holds: half of 10 x 3 + 20 x 0.3 + 30 x 6 (an hour) + 4 x 15.
+            (
+                "anthropic",
+                "claude-sonnet-4-5",
+                r#"{"usage":{"input_tokens":10,"cache_read_input_tokens":20,"cache_creation_input_tokens":30,"cache_creation":{"ephemeral_1h_input_tokens":30},"output_tokens":4,"service_tier":"batch"}}"#,
+                15_000 + 3_000 + 90_000 + 30_000,
+            ),
+        ];
+        for (kind, model, text, nanos) in table {
+            let tariff = Tariff::new(&crate::config::catalog::facts(kind, model).prices);
+            let usage = found(&[text.as_bytes()])[0];
+            let charge = Charge::of(&tariff, &usage, &Served::once(std::time::UNIX_EPOCH));
+            assert_eq!((charge.total.0, charge.price_unknown), (*nanos, false), "{model}: {:#?}", charge.lines());
         }
     }
 

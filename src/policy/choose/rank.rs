@@ -7,7 +7,6 @@ use super::track::Favour;
 use super::{Candidate, Chooser, Rival};
 use crate::base::clock::Instant;
 use crate::base::rng::Rng;
-use crate::config::catalog::schedule::Stamp;
 use crate::config::{Moment, Strategy};
 use crate::policy::Standing;
 use crate::policy::decay::log2;
@@ -122,10 +121,10 @@ impl Ranking {
             Strategy::Cheapest(_) => {
                 let cold = chooser.habits.expected(asked, 0);
                 let warm = chooser.sticky.warm(asked.session, now);
-                let (stamp, tick, class) = (Stamp::of(at), chooser.clock.tick(now), asked.class());
+                let (tick, class) = (chooser.clock.tick(now), asked.class());
                 chooser.ranked(candidates, now, |candidate, rival| {
                     let expected = chooser.expected(&cold, rival, warm.as_ref());
-                    let cost = rival.entrant.quote.cost_at(&expected, stamp).map_or(COST_MAX, |cost| cost.min(COST_MAX));
+                    let cost = rival.entrant.quote.cost(&expected, at).map_or(COST_MAX, |cost| cost.min(COST_MAX));
                     match rival.track.favour(class, tick) {
                         Favour::Kept => (returning(candidate, rng.as_deref_mut()), cost),
                         Favour::Faded => (Group::Faded, cost),

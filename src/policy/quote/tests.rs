@@ -18,6 +18,10 @@ fn on(time: &str) -> SystemTime {
 /// The plain way: rates from the text, then multiplication.
 fn plainly(prices: &Prices, expected: &Expected, at: SystemTime) -> Option<u64> {
     let rates = prices.rates(&Occasion { at, input_tokens: expected.input_tokens, service_tier: "" })?;
+    let by_request = rates.own(Counted::Request).is_some() && rates.own(Counted::Input).is_none();
+    if rates.of(Counted::Input).is_none() && !by_request {
+        return None;
+    }
     let units = |counted| u128::from(rates.of(counted).map_or(0, |rate| rate.units()));
     let fresh = u128::from(expected.input_tokens - expected.cached_input_tokens);
     let said = u128::from(expected.output_tokens - expected.reasoning_tokens);

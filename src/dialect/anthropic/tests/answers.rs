@@ -9,7 +9,7 @@ use super::{json as parse, reply};
 use crate::base::json::Raw;
 use crate::base::{Fault, FaultKind, Origin};
 use crate::dialect::{Codec, Notes};
-use crate::ir::{Answer, Dialect, Extension, Finish, FinishReason, Part, Text, Usage};
+use crate::ir::{Answer, Dialect, Extension, Finish, FinishReason, Part, ServiceTier, Text, Usage};
 
 fn encode(answer: &Answer<'_>) -> (Value, Vec<String>) {
     let (mut notes, mut out) = (Notes::default(), Vec::new());
@@ -39,6 +39,7 @@ fn reads_a_whole_answer_and_writes_it_again() {
         cache_write_1h_tokens: Some(3),
         output_tokens: Some(7),
         reasoning_tokens: Some(4),
+        service_tier: Some(ServiceTier::Standard),
         ..Usage::default()
     };
     assert_eq!(answer.usage, Some(usage));

@@ -14,7 +14,7 @@ use super::Gemini;
 use crate::base::framing::Framing;
 use crate::dialect::tests::{self, folded, json, losses, reply};
 use crate::dialect::{Codec, Notes, StreamEncoder};
-use crate::ir::{Answer, Event, Fold, ModelTraits, Part, Request};
+use crate::ir::{Answer, Event, Fold, ModelTraits, Part, Request, Usage};
 
 /// The request as Gemini gets it, and what was lost.
 fn encoded(request: &Request<'_>, traits: &ModelTraits) -> (Value, Notes) {
@@ -60,6 +60,6 @@ fn facts(answer: &Answer<'_>) -> Vec<String> {
     }
     let mut facts: Vec<String> = facts.into_iter().map(|(kind, said)| format!("{kind}: {said}")).collect();
     facts.push(format!("{:?}", answer.finish.as_ref().map(|f| f.reason)));
-    facts.push(format!("{:?}", answer.usage));
+    facts.push(format!("{:?}", answer.usage.map(Usage::writable)));
     facts
 }

@@ -3,7 +3,7 @@
 use super::super::usage;
 use crate::base::json::{JsonError, Raw, Reader};
 use crate::dialect::openai::read::{told, words};
-use crate::ir::{Text, Usage};
+use crate::ir::{ServiceTier, Text, Usage};
 
 /// The members of a chunk, gathered in the one walk that also validates it.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub(super) struct Chunk<'f> {
     pub(super) created: Option<u64>,
     pub(super) counted: Option<Usage>,
     pub(super) groq: Option<Usage>,
+    /// The tier that answers, where the chunk tells it.
+    pub(super) tier: Option<ServiceTier>,
     /// Whether it may be an error.
     pub(super) suspect: bool,
     pub(super) has_choices: bool,
@@ -55,6 +57,7 @@ impl<'f> Chunk<'f> {
                 "choices" => return r.elements(|r, _| self.choice(r)),
                 "usage" => self.counted = usage::decode(r.raw()?),
                 "x_groq" => self.groq = told(r.raw()?, "usage").and_then(usage::decode),
+                "service_tier" => self.tier = r.raw()?.inner().and_then(ServiceTier::named),
                 "error" => self.suspect |= !r.raw()?.is_null(),
                 "object" => self.suspect |= r.raw()?.inner() == Some("error"),
                 _ => return r.skip(),

@@ -9,9 +9,9 @@ use super::chunk::{Chunk, DeltaMembers};
 use crate::base::Fault;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
-use crate::dialect::openai::read::{told, words};
+use crate::dialect::openai::read::{served, told, words};
 use crate::dialect::{StreamDecoder, broken};
-use crate::ir::{Delta, Dialect, Event, Finish, FinishReason, PartStart, Text, Usage};
+use crate::ir::{Delta, Dialect, Event, Finish, FinishReason, PartStart, ServiceTier, Text, Usage};
 
 /// Most tool calls in one answer. Each costs memory until the end of the stream.
 const CALLS_MAX: usize = 512;
@@ -26,6 +26,8 @@ pub(in super::super) struct Decoder {
     /// Whether a host ended with the word "".
     empty_finish: bool,
     ended: bool,
+    /// The tier that answers, which every chunk tells, the one with the counters or not.
+    tier: Option<ServiceTier>,
     /// Parts begun so far.
     parts: usize,
     /// The part of words that is open: the next kind closes it.
@@ -127,7 +129,8 @@ impl Decoder {
                 finish
             });
         }
-        self.tell(chunk.counted.or(chunk.groq), finish, sink);
+        self.tier = chunk.tier.or(self.tier);
+        self.tell(served(chunk.counted.or(chunk.groq), self.tier), finish, sink);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! Items and their parts are told apart by their places alone: some hosts give an item another id in each event.
 
 use super::super::answer;
-use super::super::wire::{called, finish, reasoning_part, usage};
+use super::super::wire::{Served, called, finish, reasoning_part, usage};
 use super::event::Wire;
 use crate::base::json::{Raw, Reader};
 use crate::base::sse::Frame;
@@ -356,7 +356,9 @@ impl Decoder {
         self.ended = true;
         self.close(|_| true, sink);
         let (mut status, mut reason, mut counted) = (None, None, None);
+        let mut served = Served::default();
         for (name, value) in response.into_iter().flat_map(Raw::members) {
+            served.read(&name, value);
             match &*name {
                 "status" => status = words(Some(value)),
                 "incomplete_details" => reason = words(told(value, "reason")),
@@ -369,7 +371,7 @@ impl Decoder {
         {
             self.untold(response, sink);
         }
-        if let Some(counted) = counted {
+        if let Some(counted) = served.with(counted) {
             sink(Event::Usage(counted));
         }
         // The event's own name says it too, where the status was left out.

@@ -42,7 +42,7 @@ fn an_answer_is_read_in_order() {
             "finish": "ToolCalls",
             "usage": format!("{:?}", Usage {
                 input_tokens: Some(10), cache_read_tokens: Some(4), cache_write_tokens: Some(2), output_tokens: Some(5),
-                reasoning_tokens: Some(5), ..Usage::default()
+                reasoning_tokens: Some(5), web_searches: Some(1), ..Usage::default()
             })
         })
     );
