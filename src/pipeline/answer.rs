@@ -11,6 +11,7 @@ use super::held::Hold;
 use super::ingress::no_room;
 use crate::base::body::Body;
 use crate::base::framing::Framing;
+use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Secret};
 use crate::dialect::{Losses, codec, wait};
@@ -20,6 +21,7 @@ use crate::upstream::AnswerBody;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-outrider-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-outrider-target");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-outrider-attempts");
+const COST: HeaderName = HeaderName::from_static("x-outrider-cost-usd");
 const LOSSY: HeaderName = HeaderName::from_static("x-outrider-lossy");
 const POLICY: HeaderName = HeaderName::from_static("x-outrider-policy");
 
@@ -45,6 +47,8 @@ pub(super) struct Told<'t> {
     pub target: Option<&'t HeaderValue>,
     /// Tries made.
     pub attempts: u32,
+    /// What it costs, where that is known by now.
+    pub cost: Option<NanoUsd>,
     /// What the request lost on its way.
     pub losses: &'t Losses,
     /// The policy in force.
@@ -113,6 +117,9 @@ pub(super) fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
     }
     if told.attempts > 0 {
         headers.insert(ATTEMPTS, HeaderValue::from(told.attempts));
+    }
+    if let Some(cost) = told.cost.and_then(|cost| HeaderValue::from_str(&cost.to_string()).ok()) {
+        headers.insert(COST, cost);
     }
     if let Some(policy) = told.policy {
         headers.insert(POLICY, policy.clone());

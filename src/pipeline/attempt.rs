@@ -163,7 +163,8 @@ impl<'a> Attempts<'a> {
         account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
         account.target = Some(names.header.clone());
         tried.learnt.fill(&mut account.record);
-        account.served = Some(Served { health: Arc::clone(&names.state.health), watch });
+        let (health, quote) = (Arc::clone(&names.state.health), Arc::clone(&names.quote));
+        account.served = Some(Served { health, watch, quote, at: self.line.shared.env.wall.now() });
         tried.good
     }
 
@@ -186,8 +187,8 @@ impl<'a> Attempts<'a> {
     fn cancelled(&self, entrant: Entrant<'a>, account: &mut Account) {
         let Entrant { attempt, watch, .. } = entrant;
         watch.left(clock::now());
-        account.record.hedge_lost_tokens += self.routed.features.input_tokens;
         let names = &self.routed.route.targets[attempt.index];
+        account.lose(&names.quote, self.routed.features.input_tokens, self.line.shared.env.wall.now());
         self.line.shared.stores.sinks.meters.attempt(&names.meters, "hedge_lost");
     }
 }

@@ -43,7 +43,7 @@ use crate::dialect::Losses;
 use crate::ir::Operation;
 use crate::upstream::Upstream;
 use answer::{Refusal, Told};
-use good::Good;
+use good::{Content, Good};
 
 /// Where time and chance enter. The network enters through each worker's [`Upstream`].
 pub struct Env {
@@ -168,10 +168,14 @@ impl Pipeline {
     fn answered(&self, mut good: Good, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
         account.record.status = Some(good.status.as_u16());
         account.record.losses = good.losses.names().len();
+        if matches!(good.content, Content::Whole(..)) && account.record.usage.input_tokens.is_some() {
+            account.charge();
+        }
         let told = Told {
             id: account.record.id,
             target: account.target.as_ref(),
             attempts: account.record.attempts,
+            cost: account.record.cost,
             losses: &good.losses,
             policy: Some(&snapshot.version),
         };
@@ -185,6 +189,7 @@ impl Pipeline {
             id: account.record.id,
             target: account.target.as_ref(),
             attempts: account.record.attempts,
+            cost: account.record.cost,
             losses: &Losses::default(),
             policy: Some(&snapshot.version),
         };

@@ -11,6 +11,7 @@ use super::models::Listings;
 use crate::base::Fault;
 use crate::base::clock;
 use crate::base::rng::RootRng;
+use crate::config::catalog::price::Prices;
 use crate::config::{Bounds, Identity, Key, Model, Policy, Provider, Strategy, Target};
 use crate::policy::choose::{Chooser, Entrant};
 use crate::policy::fleet::{AliasState, Fleet, TargetState};
@@ -62,6 +63,8 @@ pub struct RouteTarget {
     pub meters: Arc<ExchangeMeters>,
     /// What is remembered of it.
     pub state: Arc<TargetState>,
+    /// What it charges.
+    pub quote: Arc<Quote>,
 }
 
 impl Snapshot {
@@ -90,13 +93,13 @@ impl Snapshot {
 
 impl Route {
     fn new(model: Arc<Model>, stores: &Stores) -> Self {
-        let named = |target: &Target| RouteTarget::new(target.label(), &model.name, &target.provider, stores);
+        let named = |target: &Target| RouteTarget::new(target.label(), &model.name, &target.provider, &target.facts.prices, stores);
         let targets: Vec<_> = model.targets.iter().map(named).collect();
         let entrants = model.targets.iter().zip(&targets).map(|(target, names)| Entrant {
             label: names.label.to_string(),
             weight: target.weight,
             latency: Arc::clone(&names.state.latency),
-            quote: Arc::new(Quote::new(&target.facts.prices)),
+            quote: Arc::clone(&names.quote),
         });
         let alias = stores.fleet.alias(&model.name);
         Self {
@@ -119,19 +122,20 @@ fn reads(model: &Model) -> bool {
 }
 
 impl RouteTarget {
-    fn new(label: String, model: &str, provider: &Provider, stores: &Stores) -> Self {
+    fn new(label: String, model: &str, provider: &Provider, prices: &Prices, stores: &Stores) -> Self {
         let keys: Vec<u64> = provider.keys.iter().map(Key::id).collect();
         Self {
             header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("unprintable")),
             state: stores.fleet.target(&label, &keys, stores.rng.fork(), clock::now()),
             label: label.into(),
+            quote: Arc::new(Quote::new(prices)),
             meters: Arc::new(stores.sinks.meters.target(model, &provider.name, &provider.kind)),
         }
     }
 
     /// A provider that is asked without a model.
     pub(super) fn of_provider(provider: &Provider, stores: &Stores) -> Self {
-        Self::new(provider.name.clone(), "", provider, stores)
+        Self::new(provider.name.clone(), "", provider, &Prices::default(), stores)
     }
 }
 

@@ -11,6 +11,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::base::FaultKind;
+use crate::base::money::NanoUsd;
 use crate::ir::{Operation, Usage};
 
 /// How many model names become label values.
@@ -22,6 +23,8 @@ const TOKENS: &str = "gen_ai_client_token_usage";
 const REQUESTS: &str = "outrider_requests_total";
 const OVERHEAD: &str = "outrider_overhead_seconds";
 const ATTEMPTS: &str = "outrider_upstream_attempts_total";
+const COST: &str = "outrider_cost_usd_total";
+const PRICES_UNKNOWN: &str = "outrider_prices_unknown_total";
 const BREAKER: &str = "outrider_breaker_state";
 const LOSSES: &str = "outrider_translation_losses_total";
 const STREAMS: &str = "outrider_streams_open";
@@ -93,7 +96,7 @@ impl Meters {
 
     /// The Prometheus text.
     pub fn render(&self) -> String {
-        self.handle.render()
+        in_dollars(&self.handle.render())
     }
 
     /// Folds what the histograms gathered; to be called every few seconds, since they gather until someone does.
@@ -157,6 +160,12 @@ impl Meters {
         self.recorder.register_gauge(&Key::from_parts(BREAKER, labels), &METADATA).set(state);
     }
 
+    /// An answer of a target was charged by a guess, since its price is not known.
+    pub fn price_unknown(&self, meters: &ExchangeMeters) {
+        let labels = vec![Label::new("provider", Arc::clone(&meters.provider)), Label::new("model", Arc::clone(&meters.model))];
+        self.count(PRICES_UNKNOWN, labels, 1);
+    }
+
     /// A policy version is in force.
     pub fn policy(&self, version: &str, before: Option<&str>) {
         let gauge = |version: &str| {
@@ -195,6 +204,7 @@ struct Handles {
     overhead: Histogram,
     input_tokens: Histogram,
     output_tokens: Histogram,
+    cost: Counter,
 }
 
 /// What the meters need to know of a finished exchange.
@@ -206,6 +216,7 @@ pub(super) struct Outcome<'o> {
     pub(super) first_token: Option<Duration>,
     pub(super) overhead: Option<Duration>,
     pub(super) usage: &'o Usage,
+    pub(super) cost: NanoUsd,
 }
 
 impl ExchangeMeters {
@@ -264,6 +275,7 @@ impl ExchangeMeters {
             duration: histogram(DURATION, gen_ai(error)),
             first_token: histogram(FIRST_TOKEN, gen_ai(vec![])),
             overhead: recorder.register_histogram(&Key::from_static_name(OVERHEAD), &METADATA),
+            cost: recorder.register_counter(&Key::from_parts(COST, own(vec![])), &METADATA),
             input_tokens: tokens("input"),
             output_tokens: tokens("output"),
         }
@@ -273,6 +285,7 @@ impl ExchangeMeters {
 impl Handles {
     fn record(&self, outcome: &Outcome<'_>) {
         self.requests.increment(1);
+        self.cost.increment(outcome.cost.0);
         self.duration.record(outcome.duration.as_secs_f64());
         let seconds = |histogram: &Histogram, time: Option<Duration>| {
             if let Some(time) = time {
@@ -291,10 +304,28 @@ impl Handles {
     }
 }
 
+/// Counters are whole numbers, so money is counted in nano-dollars and told in dollars, to the last of them.
+fn in_dollars(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 64);
+    for line in text.split_inclusive('\n') {
+        let told = line.strip_prefix(COST).and_then(|rest| {
+            let (labels, count) = rest.rsplit_once(' ')?;
+            Some((labels, NanoUsd(count.trim_end().parse().ok()?)))
+        });
+        match told {
+            Some((labels, nano)) => out.push_str(&format!("{COST}{labels} {nano}\n")),
+            None => out.push_str(line),
+        }
+    }
+    out
+}
+
 fn describe(recorder: &PrometheusRecorder) {
     let counters = [
         (REQUESTS, "Exchanges that ended, by outcome."),
         (ATTEMPTS, "Tries at an upstream, by outcome."),
+        (COST, "What answers cost, in USD."),
+        (PRICES_UNKNOWN, "Answers whose price is not known, so that a pessimistic one was counted."),
         (LOSSES, "Members that a translation could not express."),
         (RELOADS, "Configuration reloads, by result."),
         (PANICS, "Panics caught in a request."),

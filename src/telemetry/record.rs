@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::metrics::{ExchangeMeters, Meters, Outcome};
 use crate::base::clock::{self, Instant, SystemClock, WallClock};
+use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Origin};
 use crate::ir::{Dialect, FinishReason, Operation, Usage};
@@ -106,6 +107,12 @@ pub struct Record {
     pub overhead: Option<Duration>,
     /// Tokens, as far as they were told.
     pub usage: Usage,
+    /// What it costs, and what was lost to hedges with it; `None` where nothing was asked of a priced target.
+    pub cost: Option<NanoUsd>,
+    /// Whether the price is not known, so that the cost is a pessimistic guess.
+    pub price_unknown: bool,
+    /// Which prices were taken.
+    pub price_revision: u64,
     /// Text bytes produced so far: the base of an estimate where the usage never comes.
     pub output_bytes: u64,
     /// Whether counters above are an estimate of ours.
@@ -139,6 +146,9 @@ impl Record {
             receiving: Duration::ZERO,
             overhead: None,
             usage: Usage::default(),
+            cost: None,
+            price_unknown: false,
+            price_revision: 0,
             output_bytes: 0,
             estimated: false,
             finish: None,
@@ -157,18 +167,24 @@ impl Record {
             Ending::Failed(fault) => (fault.kind.label(), true),
         };
         match (&self.target, self.operation) {
-            (Some((_, meters)), Some(operation)) => meters.exchange(
-                &sinks.meters,
-                &Outcome {
-                    operation,
-                    outcome,
-                    failed,
-                    duration,
-                    first_token: self.first_token,
-                    overhead: self.overhead,
-                    usage: &self.usage,
-                },
-            ),
+            (Some((_, meters)), Some(operation)) => {
+                if self.price_unknown {
+                    sinks.meters.price_unknown(meters);
+                }
+                meters.exchange(
+                    &sinks.meters,
+                    &Outcome {
+                        operation,
+                        outcome,
+                        failed,
+                        duration,
+                        first_token: self.first_token,
+                        overhead: self.overhead,
+                        usage: &self.usage,
+                        cost: self.cost.unwrap_or_default(),
+                    },
+                )
+            }
             (None, operation) => {
                 let kind = match ending {
                     Ending::Failed(fault) => Some(fault.kind),
@@ -201,6 +217,7 @@ impl Record {
             _ => None,
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let cost = self.cost.map(|cost| cost.to_string());
         let id = self.id.digits();
         let id = std::str::from_utf8(&id).unwrap_or_default();
         // The vendor's message is left out: it may quote the prompt. Its code, our own cause and the place are not secret.
@@ -229,6 +246,8 @@ impl Record {
                     cache_write_tokens = self.usage.cache_write_tokens,
                     output_tokens = self.usage.output_tokens,
                     reasoning_tokens = self.usage.reasoning_tokens,
+                    cost_usd = cost.as_deref(),
+                    price_unknown = self.price_unknown.then_some(true),
                     estimated = self.estimated.then_some(true),
                     finish = self.finish.map(FinishReason::label),
                     request_bytes = self.request_bytes,

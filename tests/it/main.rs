@@ -15,6 +15,7 @@ mod embed;
 mod square;
 mod hedge;
 mod line;
+mod money;
 mod opaque;
 mod pairs;
 mod providers;
