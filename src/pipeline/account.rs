@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
+use super::snapshot::RouteTarget;
 use crate::base::clock::{self, Instant};
 use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
@@ -63,6 +64,13 @@ impl Account {
     pub fn open(id: ExchangeId, now: Instant, sinks: Arc<Sinks>, open: Arc<AtomicUsize>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self { record: Record::begin(id, now), target: None, served: None, lost: NanoUsd::ZERO, sinks, open, closed: false }
+    }
+
+    /// A target is asked, or was asked last; with it so many tries are made.
+    pub(super) fn asks(&mut self, names: &RouteTarget, attempts: u32) {
+        self.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
+        self.record.attempts = attempts;
+        self.target = Some(names.header.clone());
     }
 
     /// Charges what is known of the usage by now. What was spent on tries that lost a race is there already.

@@ -66,15 +66,15 @@ impl<'a> Attempts<'a> {
             let Some(permit) = tries.begin(&route.healths, clock::now()) else {
                 return Err(last.unwrap_or_else(|| Fault::internal("nobody was asked").into()));
             };
-            let names = &route.targets[tries.index];
-            account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
-            account.target = Some(names.header.clone());
+            // Told before it is asked: the app may leave at any moment.
+            account.asks(&route.targets[tries.index], tries.made());
             let is_last = tries.made() >= route.model.retry.attempts || self.routed.order.len() == 1;
             let entrant = self.enter(tries.index, permit, is_last);
             let patience = self.patience(tries.index).filter(|_| !is_last && self.routed.repeatable());
             let (first, second) = race(entrant, patience, || self.beside(&mut tries)).await;
             account.record.attempts = tries.made();
             let mut good = None;
+            let mut refused_by = tries.index;
             for Finish { entrant, result } in [Some(first), second].into_iter().flatten() {
                 match result {
                     Some(Ok(tried)) => good = Some(self.answered(entrant, tried, account)),
@@ -83,6 +83,7 @@ impl<'a> Attempts<'a> {
                         self.refused(entrant, &refusal.fault);
                         tries.failed(index, &refusal.fault, clock::now());
                         last = Some(refusal);
+                        refused_by = index;
                     }
                     None => self.cancelled(entrant, account),
                 }
@@ -90,6 +91,7 @@ impl<'a> Attempts<'a> {
             if let Some(good) = good {
                 return Ok(good);
             }
+            account.asks(&route.targets[refused_by], tries.made());
             match (tries.again(&route.healths, clock::now()), last.take()) {
                 (Some(wait), refusal) => {
                     last = refusal;
@@ -160,8 +162,7 @@ impl<'a> Attempts<'a> {
             let (from, to) = (self.call.endpoint.dialect, attempt.target().dialect(self.call.endpoint.dialect));
             meters.losses(from.label(), to.label(), losses.names().len());
         }
-        account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
-        account.target = Some(names.header.clone());
+        account.asks(names, account.record.attempts);
         tried.learnt.fill(&mut account.record);
         let (health, quote) = (Arc::clone(&names.state.health), Arc::clone(&names.quote));
         account.served = Some(Served { health, watch, quote, at: self.line.shared.env.wall.now() });

@@ -103,9 +103,7 @@ where
             return Err(last.unwrap_or_else(|| Fault::internal("nobody was asked").into()));
         };
         let way = &ways.all[tries.index];
-        account.record.attempts = tries.made();
-        account.record.target = Some((Arc::clone(&way.names.label), Arc::clone(&way.names.meters)));
-        account.target = Some(way.names.header.clone());
+        account.asks(&way.names, tries.made());
         let begun = payload.with_model(way.model.as_deref());
         let mut sent = None;
         let tried = match (plan.socket, payload.rest.take()) {
