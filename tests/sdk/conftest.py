@@ -187,14 +187,24 @@ def need_binary() -> None:
 @pytest.fixture(scope="session")
 def session_sidecar(session_upstreams: dict[str, Upstream], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     need_binary()
-    sidecar = Sidecar(tmp_path_factory.mktemp("sidecar"), config(session_upstreams, standard_models(), claims={"openai": ["gpt-*", "text-*"], "anthropic": ["claude-*"]}))
+    sidecar = Sidecar(tmp_path_factory.mktemp("sidecar"), shared_config(session_upstreams))
     yield sidecar
     sidecar.stop()
 
 
+def shared_config(upstreams: dict[str, Upstream]) -> str:
+    return config(upstreams, standard_models(), claims={"openai": ["gpt-*", "text-*"], "anthropic": ["claude-*"]})
+
+
 @pytest.fixture
-def sidecar(session_sidecar: Sidecar, upstreams: dict[str, Upstream]) -> Iterator[Sidecar]:
-    """The shared sidecar with the aliases of `standard_models`."""
+def sidecar(request: pytest.FixtureRequest, session_sidecar: Sidecar, upstreams: dict[str, Upstream], tmp_path: Path) -> Iterator[Sidecar]:
+    """The shared sidecar with the aliases of `standard_models`; one of its own for a test marked `fresh`, which must not meet the
+    breakers that other tests' failures have opened."""
+    if request.node.get_closest_marker("fresh"):
+        fresh = Sidecar(tmp_path / "fresh", shared_config(upstreams))
+        yield fresh
+        fresh.stop()
+        return
     if not session_sidecar.alive():
         pytest.fail(f"outrider died earlier (exit {session_sidecar.process.poll()}):\n{session_sidecar.log()[-4000:]}")
     yield session_sidecar

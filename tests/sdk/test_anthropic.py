@@ -455,6 +455,7 @@ def test_early_stream_error_is_a_status(pair: Pair, sidecar: Sidecar) -> None:
     assert caught.value.status_code == status
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 def test_the_next_target_answers(pair: Pair, sidecar: Sidecar, upstreams: dict[str, Upstream], streamed: bool) -> None:
     other = upstreams["anthropic" if pair.kind == "openai" else "openai"]

@@ -466,6 +466,7 @@ def test_early_stream_error_is_a_status(pair: Pair, sidecar: Sidecar) -> None:
         ask(pair, stream=True)
 
 
+@pytest.mark.fresh
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("failure", ["status", "close", "early"])
 def test_the_next_target_answers(pair: Pair, sidecar: Sidecar, upstreams: dict[str, Upstream], failure: str, streamed: bool) -> None:

@@ -195,8 +195,9 @@ impl Told {
             404 => upstream(K::ModelNotFound),
             408 | 504 | 524 => upstream(K::Timeout),
             429 if is("insufficient_quota") || is("billing_hard_limit_reached") => upstream(K::BudgetExhausted),
-            // One request alone is over the tokens of a minute: it fits at no time, and says nothing of the key.
-            413 | 429 if is("rate_limit_exceeded") && self.says(&["request too large for"]) => caller(K::TooLarge),
+            // One request alone is over the tokens of a minute: it fits at no time, and says nothing of the key. Under 429 the status
+            // is what clients go by.
+            413 if is("rate_limit_exceeded") && self.says(&["request too large for"]) => caller(K::TooLarge),
             429 => upstream(K::RateLimited),
             413 if is("rate_limit_exceeded") => upstream(K::RateLimited),
             400 | 413 | 422 if is("context_length_exceeded") || self.says(&CONTEXT_PHRASES) => caller(K::ContextTooLong),

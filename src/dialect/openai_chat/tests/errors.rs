@@ -88,7 +88,7 @@ fn every_shape_of_error_is_read() {
         (
             429,
             r#"{"error":{"message":"Request too large for gpt-4o: Limit 30000, Requested 30601.","type":"tokens","code":"rate_limit_exceeded"}}"#,
-            K::TooLarge,
+            K::RateLimited,
             "Request too large for gpt-4o: Limit 30000, Requested 30601.",
             Some("rate_limit_exceeded"),
             None,
