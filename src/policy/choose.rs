@@ -157,5 +157,6 @@ fn budget(strategy: &Strategy, bounds: &Bounds) -> Budget {
 fn digest(label: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     label.hash(&mut hasher);
-    hasher.finish()
+    // 0 stands for nobody.
+    hasher.finish().max(1)
 }

@@ -18,7 +18,10 @@ const TYPICAL_INPUT: u64 = 1_000;
 impl Chooser {
     /// What [`Self::order`] would do with the request, chance and exploration aside, and why.
     pub fn explain(&self, asked: &Features, candidates: &[Candidate], now: Instant, at: SystemTime) -> Explanation {
-        let ranking = Ranking::of(self, asked, candidates, now, at, None);
+        let mut ranking = Ranking::of(self, asked, candidates, now, at, None);
+        if let Some(preferred) = self.preferred(&ranking, asked).filter(|_| self.strategy == Strategy::Fastest) {
+            ranking.prefer(preferred.index());
+        }
         let weights = candidates.iter().filter_map(|candidate| Some(weight(self.rivals.get(candidate.index)?, candidate))).sum();
         let context = Context { asked, now, first: ranking.ranks().first().copied(), weights };
         let views: Vec<_> = ranking.ranks().iter().filter_map(|rank| self.view(rank, candidates, &context)).collect();
@@ -97,8 +100,14 @@ impl Chooser {
                 format!("weight {}: {:.1}% of the requests", rival.entrant.weight, rank.value() as f64 * 100.0 / context.weights as f64)
             }
             Strategy::Fastest if rank.value() == 0 => "not known yet, so it is tried".to_owned(),
-            Strategy::Fastest if is_first => format!("fastest of late: {}", seconds(Duration::from_micros(rank.value()))),
-            Strategy::Fastest => format!("slower of late: {}", seconds(Duration::from_micros(rank.value()))),
+            Strategy::Fastest => {
+                let took = seconds(Duration::from_micros(rank.value()));
+                match context.first {
+                    _ if is_first => format!("{took} of late, and no other is clearly faster"),
+                    Some(first) if rank.value() < first.value() => format!("{took} of late: faster, but not clearly"),
+                    _ => format!("{took} of late: slower"),
+                }
+            }
             Strategy::Cheapest(_) => self.why_price(rank, rival, context),
         }
     }
@@ -111,6 +120,9 @@ impl Chooser {
                 true => "cheapest".to_owned(),
                 false => "cheapest of those that keep the bounds".to_owned(),
             },
+            Some(first) if first.index() == rank.index() && rank.group() == Group::Faded => {
+                "nobody keeps the bounds; it was not seen for longest".to_owned()
+            }
             Some(first) if rank.is_cheaper(first) => "cheaper".to_owned(),
             Some(first) if first.is_cheaper(rank) => "dearer".to_owned(),
             Some(first) if first.index() == rank.index() => "nearest to keeping the bounds, which nobody does".to_owned(),

@@ -22,7 +22,7 @@ const HANGS_UNKNOWN: Duration = Duration::from_secs(20);
 const FASTER: f64 = 0.85;
 
 impl Chooser {
-    /// Puts a target first that is to be asked in order to know how it is, or leaves the order as it is; tells which.
+    /// Puts a target first that is to be asked in order to know how it is, or leaves the order as it is; tells whether it did.
     pub(super) fn explore(
         &self,
         ranking: &mut Ranking,
@@ -112,38 +112,35 @@ impl Chooser {
 
     /// Keeps to the preferred target while no other is clearly faster, and now and then asks the one of which least is known.
     fn explore_fastest(&self, ranking: &mut Ranking, asked: &Features, now: Instant) -> bool {
-        let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
-        let Some(best) = ranking.ranks().first().copied() else { return false };
-        let id = |rank: &Rank| self.rivals.get(rank.index()).map(|rival| rival.id);
-        let (preferred, explores, switched) = self
-            .pace
-            .arrive(asked.class(), now, |lane| {
-                if best.group() == Group::Wanted && best.value() == 0 {
-                    return (None, false, false);
-                }
-                let kept = lane.preferred(moment);
-                let stays = ranking.ranks().iter().find(|rank| rank.group() == Group::Wanted && id(rank) == *kept && kept.is_some());
-                let stays = stays.filter(|rank| best.value() as f64 >= rank.value() as f64 * FASTER).copied();
-                let before = *kept;
-                if stays.is_none() {
-                    *kept = id(&best);
-                }
-                let switched = before.is_some() && before != *kept;
-                let preferred = stays.unwrap_or(best);
-                let explores = ranking.ranks().len() > 1 && lane.try_one();
-                (Some(preferred), explores, switched)
-            })
-            .unwrap_or((None, false, false));
-        if switched {
-            self.pace.switched(now);
+        let (class, moment) = (asked.class(), if asked.stream { Moment::FirstToken } else { Moment::Whole });
+        let Some(preferred) = self.preferred(ranking, asked) else { return false };
+        let is_unknown = preferred.value() == 0;
+        let may = self.pace.arrive(class, now, |lane| !is_unknown && ranking.ranks().len() > 1 && lane.try_one());
+        if is_unknown {
+            return true;
         }
-        let Some(preferred) = preferred else { return true };
+        if let Some(rival) = self.rivals.get(preferred.index()) {
+            self.pace.prefer(class, moment, rival.id, now);
+        }
         ranking.prefer(preferred.index());
-        let explored = explores.then(|| self.least_known(ranking, asked, moment, now)).flatten();
+        let explored = may.unwrap_or(false).then(|| self.least_known(ranking, asked, moment, now)).flatten();
         if let Some(explored) = explored {
             ranking.prefer(explored.index());
         }
         explored.is_some()
+    }
+
+    /// Where the fastest is wanted: the first, or the one that was preferred before, while the first is not clearly faster.
+    pub(super) fn preferred(&self, ranking: &Ranking, asked: &Features) -> Option<Rank> {
+        let moment = if asked.stream { Moment::FirstToken } else { Moment::Whole };
+        let best = *ranking.ranks().first()?;
+        if best.value() == 0 || best.group() != Group::Wanted {
+            return Some(best);
+        }
+        let before = self.pace.preferred(asked.class(), moment);
+        let is_it = |rank: &&Rank| self.rivals.get(rank.index()).is_some_and(|rival| Some(rival.id) == before);
+        let kept = ranking.ranks().iter().take_while(|rank| rank.group() == Group::Wanted).find(is_it);
+        Some(*kept.filter(|kept| best.value() as f64 >= kept.value() as f64 * FASTER).unwrap_or(&best))
     }
 
     /// Of those that might be faster than the first, the one of which least is known; slower ones need not be known as well.

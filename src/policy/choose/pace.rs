@@ -1,7 +1,7 @@
 //! How much traffic an alias has, and so how often it may try who is out of favour, and how sure it must be of a change.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(super) struct Pace {
     budget: Budget,
     /// Of each size class, the bits of an `f32`.
     thresholds: [AtomicU32; SizeClass::COUNT],
+    /// Who is preferred for being fastest, in each size class and moment: the target's digest. 0: nobody yet.
+    preferred: [[AtomicU64; 2]; SizeClass::COUNT],
     state: Mutex<State>,
 }
 
@@ -53,16 +55,14 @@ pub(super) struct Lane {
     arrivals: Mean,
     at: Instant,
     trials: f32,
-    /// Who is preferred for being fastest, by moment.
-    preferred: [Option<u64>; 2],
 }
 
 impl Pace {
     pub(super) fn new(budget: Budget, now: Instant) -> Self {
-        let lane = Lane { arrivals: Mean::new(now), at: now, trials: 1.0, preferred: [None; 2] };
+        let lane = Lane { arrivals: Mean::new(now), at: now, trials: 1.0 };
         let state = State { lanes: [lane; SizeClass::COUNT], switches: VecDeque::new() };
         let thresholds = std::array::from_fn(|_| AtomicU32::new(THRESHOLD[0].to_bits()));
-        Self { budget, thresholds, state: Mutex::new(state) }
+        Self { budget, thresholds, preferred: Default::default(), state: Mutex::new(state) }
     }
 
     /// How sure a change must be.
@@ -84,6 +84,21 @@ impl Pace {
             threshold.store(awaited.ln().clamp(THRESHOLD[0], THRESHOLD[1]).to_bits(), Ordering::Relaxed);
         }
         Some(f(lane))
+    }
+
+    /// Who is preferred for being fastest: the target's digest.
+    pub(super) fn preferred(&self, class: SizeClass, moment: Moment) -> Option<u64> {
+        let preferred = self.preferred.get(class.index())?.get(moment as usize)?.load(Ordering::Relaxed);
+        (preferred != 0).then_some(preferred)
+    }
+
+    /// This target is preferred for being fastest.
+    pub(super) fn prefer(&self, class: SizeClass, moment: Moment, id: u64, now: Instant) {
+        let Some(preferred) = self.preferred.get(class.index()).and_then(|moments| moments.get(moment as usize)) else { return };
+        let before = preferred.swap(id, Ordering::Relaxed);
+        if before != 0 && before != id {
+            self.switched(now);
+        }
     }
 
     /// Another target became the preferred one.
@@ -113,14 +128,5 @@ impl Lane {
             self.trials -= 1.0;
         }
         may
-    }
-
-    /// Who is preferred for being fastest.
-    pub(super) fn preferred(&mut self, moment: Moment) -> &mut Option<u64> {
-        let [first_token, whole] = &mut self.preferred;
-        match moment {
-            Moment::FirstToken => first_token,
-            Moment::Whole => whole,
-        }
     }
 }

@@ -59,6 +59,9 @@ fn one_that_is_hardly_faster_does_not_take_over() {
     let before = alias.chooser.pace.switches(alias.now);
     send(&mut alias, 5000, |index| [310, 300][index]);
     assert_eq!(alias.chooser.pace.switches(alias.now), before);
+    let told = alias.explain(&asking(100));
+    assert_eq!(told.views[0].index, 0);
+    assert!(told.views[0].why.ends_with("no other is clearly faster"), "{told:?}");
 }
 
 #[test]
