@@ -16,6 +16,7 @@ mod place;
 mod provider;
 mod render;
 mod resolve;
+mod state;
 mod strategy;
 mod values;
 
@@ -28,6 +29,7 @@ pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
 pub use render::render;
+pub use state::{OnFull, State, Sync};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -61,6 +63,8 @@ pub struct Bootstrap {
     pub listen: Listen,
     /// Who it serves.
     pub identity: Identity,
+    /// What it keeps on disk.
+    pub state: State,
     /// What it may use.
     pub bounds: Bounds,
 }
