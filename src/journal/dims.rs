@@ -132,6 +132,11 @@ impl DimsBuf {
         Self(Encoded::of(dims).bytes().into())
     }
 
+    /// What [`Encoded`] has.
+    pub(super) fn sound(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// What was encoded, where it is sound.
     pub(super) fn decoded(bytes: &[u8]) -> Option<Self> {
         Dims::decode(bytes).map(|_| Self(bytes.into()))
@@ -143,6 +148,12 @@ impl DimsBuf {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for DimsBuf {
+    fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
@@ -234,6 +245,11 @@ impl Class {
 
     pub(super) fn status(self) -> StatusClass {
         StatusClass::ALL.get(usize::from(self.0 & 15)).copied().unwrap_or_default()
+    }
+
+    /// Whether it is an error's.
+    pub(super) fn failed(self) -> bool {
+        self.status() != StatusClass::Success
     }
 
     pub(super) fn cache(self) -> CacheKind {
