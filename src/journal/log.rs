@@ -15,7 +15,7 @@ use super::folder::Name;
 use super::wire::{Header, Record};
 
 /// How long a piece gets.
-pub(super) const SEGMENT_BYTES: u64 = 4 << 20;
+const SEGMENT_BYTES: u64 = 4 << 20;
 /// How many numbers are passed over where a file of that name exists already.
 const TAKEN_MAX: u32 = 100;
 
@@ -47,6 +47,8 @@ pub(super) struct Log {
     /// Where; `None`: this process does not have the folder, yet.
     folder: Option<PathBuf>,
     incarnation: u64,
+    /// How long a piece gets.
+    pub(super) segment_bytes: u64,
     next_number: u64,
     segment: Option<Segment>,
     /// The next piece, made in advance: no request waits for a file to be made.
@@ -64,6 +66,9 @@ pub(super) struct Log {
     pub(super) errors: u64,
     /// Why nothing can be written now.
     pub(super) trouble: Option<String>,
+    /// Whether the disk is said to be full.
+    #[cfg(test)]
+    forbidden: bool,
 }
 
 impl Log {
@@ -71,6 +76,7 @@ impl Log {
         Self {
             folder: None,
             incarnation,
+            segment_bytes: SEGMENT_BYTES,
             next_number: 1,
             segment: None,
             spare: None,
@@ -81,6 +87,8 @@ impl Log {
             written: 0,
             errors: 0,
             trouble: None,
+            #[cfg(test)]
+            forbidden: false,
         }
     }
 
@@ -104,6 +112,7 @@ impl Log {
     /// Writes records in one go, after what says which dimensions they mean. On failure the piece is given up, and a new one
     /// is tried once; `None`: they are not written.
     pub(super) fn append<'r>(&mut self, entries: &[&Entry], records: impl Iterator<Item = Record<'r>> + Clone) -> Option<Place> {
+        let forbidden = self.forbidden();
         for _attempt in 0..2 {
             self.turn_page();
             let segment = self.segment.as_mut()?;
@@ -119,7 +128,7 @@ impl Log {
                 record.encode(segment.seed, &mut self.group);
                 count += 1;
             }
-            match segment.file.write_all_at(&self.group, segment.at) {
+            match put(&segment.file, &self.group, segment.at, forbidden) {
                 Ok(()) => {
                     segment.at += self.group.len() as u64;
                     self.written += self.group.len() as u64;
@@ -134,7 +143,7 @@ impl Log {
 
     /// Goes on in a new piece when the one is full.
     fn turn_page(&mut self) {
-        let Some(full) = self.segment.take_if(|segment| segment.at >= SEGMENT_BYTES) else { return };
+        let Some(full) = self.segment.take_if(|segment| segment.at >= self.segment_bytes) else { return };
         self.unsynced.push(full.file);
         self.open();
     }
@@ -183,7 +192,7 @@ impl Log {
             Header { sums: false, after_failure: self.after_failure, incarnation: self.incarnation, number, first_record: self.records };
         self.group.clear();
         header.encode(&mut self.group);
-        if let Err(cause) = file.write_all_at(&self.group, 0) {
+        if let Err(cause) = put(&file, &self.group, 0, self.forbidden()) {
             // Nothing of worth is lost with it.
             let _empty = self.folder.as_ref().map(|folder| std::fs::remove_file(Name::log(number).path(folder)));
             return Err(cause);
@@ -210,7 +219,7 @@ impl Log {
 
     /// Makes the next piece in advance, when the one is half full.
     pub(super) fn prepare(&mut self) {
-        let wanted = self.segment.as_ref().is_some_and(|segment| segment.at > SEGMENT_BYTES / 2);
+        let wanted = self.segment.as_ref().is_some_and(|segment| segment.at > self.segment_bytes / 2);
         if wanted && self.spare.is_none() {
             // It is tried again when it is needed, and then told.
             self.spare = self.create().ok();
@@ -235,5 +244,38 @@ impl Log {
             }
             _ => self.errors += 1,
         }
+    }
+}
+
+/// Writes all of it, or fails somewhere on the way.
+fn put(file: &File, bytes: &[u8], at: u64, forbidden: bool) -> io::Result<()> {
+    if forbidden {
+        file.write_all_at(bytes.get(..bytes.len() / 2).unwrap_or_default(), at)?;
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    file.write_all_at(bytes, at)
+}
+
+#[cfg(not(test))]
+impl Log {
+    fn forbidden(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    fn forbidden(&self) -> bool {
+        self.forbidden
+    }
+
+    /// As with a disk that is full: nothing can be written.
+    pub(super) fn forbid(&mut self) {
+        self.forbidden = true;
+    }
+
+    /// It can be written again.
+    pub(super) fn allow(&mut self) {
+        self.forbidden = false;
     }
 }

@@ -102,11 +102,14 @@ impl Journal {
 
     /// The same without a thread: [`Journal::tick`] is to be called instead.
     pub fn still(settings: &State, now: SystemTime, chance: &RootRng) -> Self {
-        let incarnation = chance.fork().next_u64().max(1);
+        Self::of(settings, now, chance, Log::new(chance.fork().next_u64()))
+    }
+
+    fn of(settings: &State, now: SystemTime, chance: &RootRng, log: Log) -> Self {
         let shared = Shared {
             settings: settings.clone(),
             books: Mutex::default(),
-            log: Mutex::new(Log::new(incarnation)),
+            log: Mutex::new(log),
             upkeep: Mutex::default(),
             user_key: RwLock::new(UserKey::random(chance)),
             recovered: Mutex::default(),

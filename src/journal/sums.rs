@@ -7,6 +7,7 @@
 //! * a batch counts once: rows that are written a second time, after a failed sync, are passed over;
 //! * what is only in rows (the disk was full meanwhile) closes its intent by a `Done` in the same batch.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::counters::{Counters, Estimate};
@@ -167,20 +168,22 @@ impl Sums {
             return;
         }
         self.closed = batch;
-        let mut settled = Vec::new();
+        let (mut settled, mut lost) = (Vec::new(), Vec::new());
         self.partial.retain(|(of, key), counters| {
-            let later = *of > batch;
-            if !later {
-                settled.push((*key, *counters));
+            match (*of).cmp(&batch) {
+                Ordering::Less => lost.push((*key, *counters)),
+                Ordering::Equal => settled.push((*key, *counters)),
+                Ordering::Greater => {}
             }
-            later
+            *of > batch
         });
         let requests = |rows: &[(CellKey, Counters)]| rows.iter().fold(0u64, |sum, (_, row)| sum.saturating_add(row.requests));
         let whole = pending.rows.len() == pending.expected as usize;
         self.damaged |= !whole;
         // Of damaged rows and the settles that they stand for, what tells more.
         let rows = if whole || requests(&pending.rows) > requests(&settled) { pending.rows } else { settled };
-        for (key, counters) in rows {
+        // Batches come in order: one that was passed over lost its rows.
+        for (key, counters) in rows.into_iter().chain(lost) {
             self.cells.entry(key).or_default().add(&counters);
         }
         for id in pending.done {

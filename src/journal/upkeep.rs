@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::books::{Entry, Sealed};
 use super::dims::Encoded;
 use super::folder::{self, Replay};
-use super::log::{SEGMENT_BYTES, Unsynced};
+use super::log::{Place, Unsynced};
 use super::recovered::Recovered;
 use super::sums::minute_of;
 use super::user::UserKey;
@@ -25,7 +25,7 @@ use crate::config::Sync;
 /// How long nothing is tried after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 /// Pieces of the log that are kept in detail. Reading them is what a start waits for.
-const DETAIL_BYTES_MAX: u64 = 8 * SEGMENT_BYTES;
+const DETAIL_PIECES_MAX: u64 = 8;
 /// And in how many files: each start begins one.
 const FILES_MAX: usize = 64;
 /// A sum in a file, in bytes, amply.
@@ -52,7 +52,11 @@ pub(super) struct Upkeep {
     minute: u32,
     /// Whether records could be written at the last look.
     worked: bool,
+    /// Whether the open batch is to be closed as soon as possible: it has what could not be written.
+    overdue: bool,
     sync_strikes: u32,
+    /// How far the disk has the log.
+    synced: Option<Place>,
     /// Bytes of all files when they were last counted, and of the log's writing then.
     counted: (u64, u64),
     /// What the log had written when the files were looked at last.
@@ -78,6 +82,11 @@ pub(super) fn tick(shared: &Shared, now: SystemTime, last: bool) {
     upkeep.resume(shared, now, last);
     upkeep.write_closed(shared, now, last);
     upkeep.sync(shared, now);
+    if upkeep.overdue || last {
+        // A batch was on its way already.
+        upkeep.write_closed(shared, now, last);
+        upkeep.sync(shared, now);
+    }
     upkeep.keep_small(shared, now);
     let mut log = locked(&shared.log);
     log.prepare();
@@ -228,12 +237,12 @@ impl Upkeep {
         if !locked(&shared.log).works() {
             return;
         }
-        let resumed = !std::mem::replace(&mut self.worked, true);
+        self.overdue |= last || !std::mem::replace(&mut self.worked, true);
         self.pay(shared);
         let minute = minute_of(millis(now));
-        if self.sealed.is_none() && (minute != self.minute || resumed || last) {
+        if self.sealed.is_none() && (minute != self.minute || self.overdue) {
             self.sealed = locked(&shared.books).seal();
-            (self.sealed_written, self.minute) = (false, minute);
+            (self.sealed_written, self.minute, self.overdue) = (false, minute, false);
         }
         if let Some(sealed) = self.sealed.as_mut().filter(|_| !self.sealed_written) {
             // A settle that is counted in the batch must be in the log, or among what is done, before the batch is: otherwise a
@@ -248,6 +257,11 @@ impl Upkeep {
 
     fn sync(&mut self, shared: &Shared, now: SystemTime) {
         let files = locked(&shared.log).unsynced();
+        let place = files.last().and_then(|unsynced| unsynced.place);
+        if files.len() == 1 && place == self.synced {
+            // Even so the disk would be woken.
+            return;
+        }
         if sync_files(shared, &files) {
             // Rows count once, however often they are written.
             self.sealed_written = false;
@@ -259,6 +273,7 @@ impl Upkeep {
             }
         } else if !files.is_empty() {
             self.sync_strikes = 0;
+            self.synced = place;
             if self.sealed_written {
                 self.sealed = None;
             }
@@ -283,12 +298,12 @@ impl Upkeep {
     /// Whether there is much detail.
     fn detail(&mut self, shared: &Shared) -> bool {
         let Some((dir, _)) = &self.folder else { return false };
-        let most = DETAIL_BYTES_MAX.min(shared.settings.max_bytes as u64 / 2);
-        let (written, current) = {
+        let (written, current, piece) = {
             let log = locked(&shared.log);
-            (log.written, log.current())
+            (log.written, log.current(), log.segment_bytes)
         };
-        if self.looked.is_some_and(|looked| written - looked < SEGMENT_BYTES / 2) {
+        let most = (DETAIL_PIECES_MAX * piece).min(shared.settings.max_bytes as u64 / 2);
+        if self.looked.is_some_and(|looked| written - looked < piece / 2) {
             return false;
         }
         self.looked = Some(written);
