@@ -25,7 +25,8 @@ pub struct Usage {
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
     /// How to show it
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    // The log's format has this id already.
+    #[arg(id = "report-format", long = "format", value_name = "FORMAT", default_value = "table")]
     format: Format,
 }
 
@@ -109,4 +110,63 @@ pub fn usage(asked: &Usage, outside: &Outside<'_>, now: SystemTime, out: &mut dy
     };
     let told = remarks.iter().try_for_each(|remark| writeln!(err, "outrider: {remark}"));
     written(told.and_then(|()| out.write_all(text.as_bytes())), Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::money::NanoUsd;
+    use crate::base::rng::RootRng;
+    use crate::cli::{Command, parse};
+    use crate::config::State;
+    use crate::journal::{Charge, Dims, Journal, StatusClass};
+
+    fn run(line: &str, read: &dyn Fn(&Path) -> io::Result<String>, now: SystemTime) -> (Exit, String, String) {
+        let Command::Usage(asked) = parse(line.split(' ')).unwrap().command else { panic!("{line}") };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = usage(&asked, &Outside { env: &|_| None, read }, now, &mut out, &mut err);
+        (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn it_shows_what_a_running_journal_has_and_says_what_is_wrong() {
+        let dir = std::env::temp_dir().join(format!("outrider-usage-{}", std::process::id()));
+        let at = |hours: u64| UNIX_EPOCH + Duration::from_secs(1_790_000_000 + hours * 3600);
+        let journal = Journal::still(&State { dir: Some(dir.clone()), ..State::default() }, at(0), &RootRng::seeded(1));
+        let mut rng = RootRng::seeded(2).fork();
+        for (hours, team, model, cost) in [(0, "a", "m", 10), (0, "b", "m", 500_000_000), (200, "a", "n", 3)] {
+            let charge = Charge { status: StatusClass::Success, cost: NanoUsd(cost), ..Charge::default() };
+            journal.settle(rng.exchange_id(), at(hours), &Dims { team, model, ..Dims::default() }, &charge);
+        }
+        let config = format!("[state]\ndir = {:?}\n[providers.echo]\nkind = \"echo\"\n", dir.to_str().unwrap());
+        let read = |path: &Path| match path.to_str() {
+            Some("f") => Ok(config.clone()),
+            Some("bare") => Ok("[providers.echo]\nkind = \"echo\"\n".into()),
+            Some("bad") => Ok("[state]\nwhere = 1\n".into()),
+            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
+        let (exit, out, err) = run("outrider usage -c f --by team,model,team --format csv", &read, at(201));
+        assert_eq!((exit, err.as_str()), (Exit::Done, ""));
+        let names: Vec<_> = out.lines().map(|line| line.split(',').take(3).collect::<Vec<_>>().join(",")).collect();
+        assert_eq!(names, ["team,model,requests", "b,m,1", "a,m,1", "a,n,1"]);
+        for since in ["7d", "2026-09-28", "2026-09-28T00:00:00Z"] {
+            let (_, out, _) = run(&format!("outrider -c f usage --since {since} --format json"), &read, at(201));
+            assert!(out.contains("\"model\": \"n\"") && !out.contains("\"m\""), "{since}: {out}");
+        }
+        let (exit, out, _) = run(&format!("outrider usage --dir {}", dir.display()), &read, at(201));
+        assert!(exit == Exit::Done && out.lines().count() == 4 && out.contains("0.500000"), "{out}");
+        drop(journal);
+        std::fs::remove_dir_all(&dir).unwrap();
+        for (line, why) in [
+            ("outrider usage -c f", "cannot read the journal in"),
+            ("outrider usage -c bare", "outrider: bare: no [state] dir: nothing is kept"),
+            ("outrider usage -c bad", "bad:2:1: state.where: unknown key"),
+        ] {
+            let (exit, out, err) = run(line, &read, at(201));
+            assert!(exit == Exit::Failed && out.is_empty() && err.contains(why), "{line}: {err}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The longest text of one dimension, in bytes: callers choose tags, and files of the configuration the rest.
-pub const DIM_BYTES_MAX: usize = 200;
+pub const DIM_BYTES_MAX: usize = 128;
 
 /// The longest encoding of dimensions, in bytes.
 pub(super) const DIMS_BYTES_MAX: usize = TEXTS * (1 + DIM_BYTES_MAX) + 16;

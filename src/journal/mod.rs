@@ -239,10 +239,11 @@ impl Shared {
 
     /// The log, unless its holder hangs in the system: a disk that does not answer may stop one thread, not all.
     fn patient_log(&self) -> Option<MutexGuard<'_, Log>> {
-        /// A write takes a microsecond.
+        /// A write takes a microsecond; its thread may have to wait for a core.
         const SPINS: u32 = 200;
         const YIELDS: u32 = 50;
-        const NAPS: u32 = 50;
+        const NAPS: u32 = 400;
+        const NAP: Duration = Duration::from_micros(500);
         for attempt in 0..SPINS + YIELDS + NAPS {
             match self.log.try_lock() {
                 Ok(log) => return Some(log),
@@ -251,9 +252,10 @@ impl Shared {
             }
             match attempt {
                 0..SPINS => std::hint::spin_loop(),
-                _ if self.stalled.load(Ordering::Relaxed) => break,
                 SPINS.. if attempt < SPINS + YIELDS => std::thread::yield_now(),
-                _ => std::thread::sleep(Duration::from_micros(500)),
+                // Someone waited in vain already.
+                _ if self.stalled.load(Ordering::Relaxed) => break,
+                _ => std::thread::sleep(NAP),
             }
         }
         self.stalled.store(true, Ordering::Relaxed);
