@@ -3,6 +3,9 @@
 //! Results go to stdout and logs to stderr. The exit code is 0 for done, 1 for failed, 2 for wrong usage.
 
 mod explain;
+mod usage;
+
+pub use usage::{Usage, usage};
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -71,6 +74,8 @@ pub enum Command {
         /// The request, but for its body.
         asked: Asked,
     },
+    /// Show spend and tokens.
+    Usage(Usage),
 }
 
 /// How to log.
@@ -117,6 +122,7 @@ Examples:
   outrider check sidecar.toml        say what is wrong with a configuration
   outrider print-config              show what counts, with every default
   outrider explain < request.json    show what would happen to a request, and why
+  outrider usage --by team,model     show spend and tokens
   outrider run --help                say more about a command
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.")]
@@ -129,7 +135,7 @@ struct Line {
     command: Option<Sub>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 struct ConfigFile {
     /// The configuration [default: $OUTRIDER_CONFIG, else ./sidecar.toml, else the API keys in the environment]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
@@ -179,6 +185,19 @@ Examples:
         #[arg(long, value_name = "PATH")]
         path: Option<String>,
     },
+    /// Show spend and tokens from this sidecar's own journal, also while it runs
+    #[command(after_help = "\
+Examples:
+  outrider usage
+  outrider usage --by team,model --since 7d
+  outrider usage --by day --since 2026-11-01 --format csv
+  outrider usage -c sidecar.toml --by user,status --format json
+  outrider usage --dir /var/lib/outrider --by provider
+
+A stretch of time in which --since lies counts whole: minutes, and for what is older hours or days.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.")]
+    Usage(Usage),
 }
 
 /// Understands a command line, the program's name first. The error may also be the text of `--help` or `--version`:
@@ -190,6 +209,10 @@ pub fn parse<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) 
         Some(Sub::Run(file)) => Command::Run { config: file.config.or(outer) },
         Some(Sub::Explain { config, headers, path }) => {
             Command::Explain { config: config.config.or(outer), asked: Asked { path, headers } }
+        }
+        Some(Sub::Usage(mut asked)) => {
+            asked.config.config = asked.config.config.or(outer);
+            Command::Usage(asked)
         }
         Some(Sub::PrintConfig(file)) => Command::PrintConfig { config: file.config.or(outer) },
         Some(Sub::Check { .. }) if outer.is_some() => {
@@ -292,12 +315,16 @@ mod tests {
             "outrider -c f check f",
             "outrider --log-level loud",
             "outrider run x",
+            "outrider usage --by colour",
+            "outrider usage --since yesterday",
+            "outrider usage --format xml",
+            "outrider usage -c f --dir d",
         ] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Usage, "{line}");
             assert!(out.is_empty() && !err.is_empty(), "{line}");
         }
-        for command in ["", " run", " check", " print-config", " explain"] {
+        for command in ["", " run", " check", " print-config", " explain", " usage"] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let line = format!("outrider{command} --help");
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Done, "{line}");

@@ -1,4 +1,4 @@
-//! Every decoder and framer under libFuzzer, in one binary: `OUTRIDER_FUZZ=request-gemini fuzz CORPUS`. See `fuzz/run`.
+//! Every decoder and framer, and the reader of the journal, under libFuzzer, in one binary: `OUTRIDER_FUZZ=request-gemini fuzz CORPUS`. See `fuzz/run`.
 //!
 //! No input may panic, and whatever is understood must come out as sound text of every other dialect.
 #![no_main]
@@ -19,6 +19,7 @@ const EVENT_BYTES_MAX: usize = 1 << 20;
 /// What is tried, and with which dialect.
 enum Target {
     Json,
+    Journal,
     Framer(Framing),
     Request(&'static dyn Codec),
     Answer(&'static dyn Codec),
@@ -34,13 +35,14 @@ fn target() -> Target {
     };
     match (what, which) {
         ("json", _) => Target::Json,
+        ("journal", _) => Target::Journal,
         ("framer", "sse") => Target::Framer(Framing::Sse),
         ("framer", "eventstream") => Target::Framer(Framing::EventStream),
         ("framer", "json_array") => Target::Framer(Framing::JsonArray),
         ("request", _) => Target::Request(named()),
         ("answer", _) => Target::Answer(named()),
         ("stream", _) => Target::Stream(named()),
-        _ => panic!("OUTRIDER_FUZZ={name}: expected json, framer-FRAMING, request-DIALECT, answer-DIALECT or stream-DIALECT"),
+        _ => panic!("OUTRIDER_FUZZ={name}: expected json, journal, framer-FRAMING, request-DIALECT, answer-DIALECT or stream-DIALECT"),
     }
 }
 
@@ -48,6 +50,7 @@ fuzz_target!(|data: &[u8]| {
     static TARGET: OnceLock<Target> = OnceLock::new();
     match TARGET.get_or_init(target) {
         Target::Json => json(data),
+        Target::Journal => outrider::journal::fuzz::read(data),
         Target::Framer(framing) => framer(*framing, data),
         Target::Request(codec) => request(*codec, data),
         Target::Answer(codec) => answer(*codec, data),

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use outrider::base::clock::{SystemClock, WallClock};
 use outrider::cli::{self, Command, Exit};
 use outrider::config::Outside;
 use outrider::run::{self, RunError};
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     };
     let exit = match invocation.command {
         Command::Check { file } => cli::check(&file, &Outside::process(), &mut stdout),
+        Command::Usage(asked) => cli::usage(&asked, &Outside::process(), SystemClock.now(), &mut stdout, &mut stderr),
         Command::PrintConfig { config } => cli::print_config(config.as_deref(), &Outside::process(), &mut stdout, &mut stderr),
         Command::Explain { config, asked } => {
             cli::explain(config.as_deref(), &asked, &Outside::process(), &mut std::io::stdin().lock(), &mut stdout, &mut stderr)

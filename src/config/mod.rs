@@ -17,6 +17,7 @@ mod provider;
 mod render;
 mod resolve;
 mod routes;
+mod state;
 mod strategy;
 mod values;
 
@@ -30,6 +31,7 @@ pub use locate::Finding;
 pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
 pub use render::render;
 pub use routes::{Between, Clock, Count, Days, Glob, Holds, Route, Sample, Sticky, Then, When, Who, Words};
+pub use state::{OnFull, State, Sync};
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -62,6 +64,8 @@ pub struct Bootstrap {
     pub listen: Listen,
     /// Who it serves.
     pub identity: Identity,
+    /// What it keeps on disk.
+    pub state: State,
     /// What it may use.
     pub bounds: Bounds,
 }

@@ -12,7 +12,7 @@ use super::strategy::LATENCY_KEYS;
 use super::values::{show_duration, show_size};
 use super::{
     Between, Bounds, CapabilityRow, Clock, Config, Count, Credential, Days, Glob, Holds, HttpVersion, Identity, LatencyBound, Layout,
-    Listen, Model, Place, PriceRow, Provider, Route, Site, Sticky, Strategy, Target, Then, When, Who, overrides,
+    Listen, Model, Place, PriceRow, Provider, Route, Site, Sticky, Strategy, Target, Then, When, Who, overrides, state,
 };
 use crate::ir::{Dialect, ServiceTier};
 
@@ -21,6 +21,7 @@ pub fn render(config: &Config) -> String {
     let mut out = Toml(String::new());
     listen(&mut out, &config.bootstrap.listen);
     identity(&mut out, &config.bootstrap.identity);
+    state::show(&mut out, &config.bootstrap.state);
     bounds(&mut out, &config.bootstrap.bounds);
     config.policy.providers.iter().for_each(|each| provider(&mut out, each));
     config.policy.models.iter().for_each(|each| model(&mut out, each));
@@ -317,15 +318,15 @@ fn capability(out: &mut Toml, row: &CapabilityRow) {
 }
 
 /// TOML as it is written, line by line.
-struct Toml(String);
+pub(super) struct Toml(String);
 
 impl Toml {
-    fn header(&mut self, header: &str) {
+    pub(super) fn header(&mut self, header: &str) {
         let gap = if self.0.is_empty() { "" } else { "\n" };
         self.line(format_args!("{gap}{header}"));
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(super) fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &literal(value));
     }
 
@@ -333,7 +334,7 @@ impl Toml {
         self.line(format_args!("{key} = {value}"));
     }
 
-    fn none(&mut self, key: &str) {
+    pub(super) fn none(&mut self, key: &str) {
         self.line(format_args!("# {key}: none"));
     }
 

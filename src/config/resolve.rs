@@ -13,11 +13,12 @@ use super::overrides::Overrides;
 use super::provider::Providers;
 use super::routes;
 use super::strategy;
-use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, values};
+use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, state, values};
 
 /// The keys of each table.
 pub(super) mod keys {
-    pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models", "routes", "prices", "capabilities"];
+    pub(in super::super) const ROOT: &[&str] =
+        &["listen", "identity", "state", "bounds", "providers", "models", "routes", "prices", "capabilities"];
     pub(in super::super) const LISTEN: &[&str] = &["app", "unix", "admin", "drain_timeout", "hosts", "origins", "workers"];
     pub(in super::super) const IDENTITY: &[&str] = &["team", "app"];
     pub(in super::super) const BOUNDS: &[&str] = &[
@@ -148,7 +149,12 @@ pub(super) fn resolve(reading: Reading<'_>, text: &str) -> Result<(Config, Vec<F
         return Err(reading.finish().err().unwrap_or(Rejected { faults: Vec::new(), warnings: Vec::new() }));
     }
     let root = Table::root(&reading, document.get_ref(), keys::ROOT);
-    let bootstrap = Bootstrap { listen: listen(&reading, &root), identity: identity(&root), bounds: bounds(&reading, &root) };
+    let bootstrap = Bootstrap {
+        listen: listen(&reading, &root),
+        identity: identity(&root),
+        state: state::read(&reading, &root),
+        bounds: bounds(&reading, &root),
+    };
     let providers = Providers::read(&reading, &root);
     let overrides = Overrides::read(&reading, &root, &providers);
     let models = models(&reading, &root, &providers, &overrides);

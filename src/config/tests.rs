@@ -22,6 +22,7 @@ fn env(name: &str) -> Option<String> {
         "OPENAI_API_KEY" => "sk-openai",
         "ANTHROPIC_API_KEY" => "sk-ant-1",
         "OUTRIDER_APP" => "ranker",
+        "OUTRIDER_STATE" => "/var/lib/outrider",
         "OUTRIDER_BAD" => "two\nlines",
         "EMPTY" => "",
         "AWS_SHARED_CREDENTIALS_FILE" => "/etc/aws",
@@ -79,11 +80,11 @@ fn each_fault_has_its_place_and_key_and_what_was_meant() {
         ("[listen]\n drain = \"1s\"", &["2:2: listen.drain: unknown key (did you mean \"drain_timeout\"?)"]),
         (
             "[cache]\nenabled = true",
-            &["1:2: cache: unknown key (known here: listen, identity, bounds, providers, models, routes, prices, capabilities)"],
+            &["1:2: cache: unknown key (known here: listen, identity, state, bounds, providers, models, routes, prices, capabilities)"],
         ),
         (
             "[[limits]]",
-            &["1:3: limits: unknown key (known here: listen, identity, bounds, providers, models, routes, prices, capabilities)"],
+            &["1:3: limits: unknown key (known here: listen, identity, state, bounds, providers, models, routes, prices, capabilities)"],
         ),
         ("[listen]\napp = 4141", &["2:7: listen.app: expected a string, found a number"]),
         (
@@ -121,6 +122,15 @@ fn each_fault_has_its_place_and_key_and_what_was_meant() {
                 "2:10: listen.hosts[0]: \"a:80\": expected a host name alone, as \"gateway.internal\", without scheme, port or path",
                 "2:18: listen.hosts[1]: expected a string, found a number",
                 "3:12: listen.origins[0]: \"*\": expected an origin as a browser sends it, as \"https://app.example.com\"",
+            ],
+        ),
+        (
+            "[state]\nmax_bytes = \"1MiB\"\nsync = \"1ms\"\non_full = \"drop\"\ndir = \"\"",
+            &[
+                "2:13: state.max_bytes: \"1MiB\" is too small: at least \"16MiB\"",
+                "3:8: state.sync: \"1ms\": expected \"always\", or a duration from \"10ms\" to \"1m\"",
+                "4:11: state.on_full: \"drop\": expected \"admit\" (requests are served, and counted in memory) or \"deny\" (they are refused)",
+                "5:7: state.dir: is empty (leave the key out, or give it a value)",
             ],
         ),
         // Syntax.
@@ -614,6 +624,11 @@ workers = 2
 [identity]
 team = "a \"quoted\" team"
 app = "env:OUTRIDER_APP"
+[state]
+dir = "env:OUTRIDER_STATE"
+max_bytes = "17MB"
+sync = "always"
+on_full = "deny"
 [bounds]
 head_bytes_max = "10001B"
 headers_max = 7
@@ -737,6 +752,7 @@ fn the_printed_configuration_says_the_same_without_secrets() {
         let again = parse(&printed).unwrap_or_else(|rejected| panic!("{rejected}\n{printed}")).config;
         assert_eq!(render(&again), printed);
         assert_eq!(again.bootstrap.bounds, config.bootstrap.bounds);
+        assert_eq!(again.bootstrap.state, config.bootstrap.state);
         for secret in ["sk-", "\"k\""] {
             assert!(!printed.contains(secret), "{secret} in\n{printed}");
         }
@@ -746,6 +762,9 @@ fn the_printed_configuration_says_the_same_without_secrets() {
         "base_url = \"https://gateway.example.com:8443/openai?api-version=1&code=x&api_key=redacted\"",
         "base_url = \"http://10.0.0.1\"",
         "head_bytes_max = \"10001B\"",
+        "max_bytes = \"17000000B\"",
+        "sync = \"always\"",
+        "on_full = \"deny\"",
         "base_url = \"https://res.openai.azure.com/openai/deployments/four?api-version=2024-10-21\"",
         "base_url = \"https://europe-west1-aiplatform.googleapis.com/v1/projects/p/locations/europe-west1\"",
         "base_url = \"https://bedrock-mantle.eu-west-1.api.aws/anthropic/v1\"",
@@ -805,6 +824,7 @@ fn the_example_and_print_config_have_every_key() {
         keys::LISTEN,
         keys::IDENTITY,
         keys::BOUNDS,
+        state::KEYS,
         keys::PROVIDER,
         keys::MODEL,
         keys::TARGET,
