@@ -69,6 +69,8 @@ impl<'a> Attempts<'a> {
             let names = &route.targets[tries.index];
             account.record.target = Some((Arc::clone(&names.label), Arc::clone(&names.meters)));
             account.target = Some(names.header.clone());
+            // Told before it is asked: the app may leave at any moment.
+            account.record.attempts = tries.made();
             let is_last = tries.made() >= route.model.retry.attempts || self.routed.order.len() == 1;
             let entrant = self.enter(tries.index, permit, is_last);
             let patience = self.patience(tries.index).filter(|_| !is_last && self.routed.repeatable());
