@@ -9,6 +9,7 @@ pub mod framing;
 pub mod io;
 pub mod json;
 pub mod json_array;
+pub mod money;
 pub mod rng;
 pub mod secret;
 pub mod sse;

@@ -69,6 +69,18 @@ impl Rng {
 pub struct ExchangeId(u64, u64);
 
 impl ExchangeId {
+    /// The 128 bits, as [`ExchangeId::from_bytes`] reads them.
+    pub fn to_bytes(self) -> [u8; 16] {
+        ((u128::from(self.0) << 64) | u128::from(self.1)).to_be_bytes()
+    }
+
+    /// The id of these 128 bits.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let both = u128::from_be_bytes(bytes);
+        // The two halves.
+        Self((both >> 64) as u64, both as u64)
+    }
+
     /// The 32 hex digits.
     pub fn digits(self) -> [u8; 32] {
         let mut digits = [0; 32];
@@ -105,6 +117,7 @@ mod tests {
         assert_eq!(first, b.fork().exchange_id());
         assert_ne!(first, second);
         assert_eq!(first.to_string().len(), 32);
+        assert_eq!(ExchangeId::from_bytes(first.to_bytes()), first);
         let mut rng = a.fork();
         assert!((0..1000).all(|_| rng.below(10) < 10));
         assert_eq!(rng.below(0), 0);
