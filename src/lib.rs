@@ -8,6 +8,7 @@ pub mod config;
 pub mod dialect;
 pub mod telemetry;
 pub mod policy;
+pub mod quota;
 pub mod upstream;
 pub mod credential;
 pub mod echo;

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 /// A module may use those to its left.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "base",
     "ir",
     "config",
     "dialect",
     "telemetry",
     "policy",
+    "quota",
     "upstream",
     "credential",
     "echo",

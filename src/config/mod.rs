@@ -8,7 +8,9 @@ pub mod catalog;
 mod credential;
 mod file;
 mod find;
+mod keys;
 mod kinds;
+mod limits;
 mod load;
 mod locate;
 mod overrides;
@@ -24,6 +26,8 @@ mod tests;
 
 pub use catalog::Facts;
 pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource};
+pub use keys::{Digest, KEY_PREFIX, Key};
+pub use limits::{Dimension, Limit, Most, OnExceed, OnOverrun, Selector, Span, Unit, Window};
 pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
@@ -91,6 +95,8 @@ pub struct Identity {
     pub team: Option<String>,
     /// The app.
     pub app: Option<String>,
+    /// Whether callers must present an outrider key.
+    pub require_key: bool,
 }
 
 /// Everything has a bound, and the bound has a name with its unit.
@@ -163,6 +169,10 @@ pub struct Policy {
     pub models: Vec<Arc<Model>>,
     /// What it knows of models, beside the catalogue.
     pub overrides: Overrides,
+    /// Limits, in the order of the file.
+    pub limits: Vec<Arc<Limit>>,
+    /// Outrider keys, in the order of the file.
+    pub keys: Vec<Arc<Key>>,
     /// The aliases again, by name.
     by_name: HashMap<String, Arc<Model>>,
 }
@@ -174,7 +184,7 @@ impl Policy {
         for model in &models {
             by_name.entry(model.name.clone()).or_insert_with(|| Arc::clone(model));
         }
-        Self { version, providers, models, overrides, by_name }
+        Self { version, providers, models, overrides, limits: Vec::new(), keys: Vec::new(), by_name }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, 
 pub(super) mod keys {
     pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models", "prices", "capabilities"];
     pub(in super::super) const LISTEN: &[&str] = &["app", "unix", "admin", "drain_timeout", "hosts", "origins", "workers"];
-    pub(in super::super) const IDENTITY: &[&str] = &["team", "app"];
+    pub(in super::super) const IDENTITY: &[&str] = &["team", "app", "require_key"];
     pub(in super::super) const BOUNDS: &[&str] = &[
         "head_bytes_max",
         "headers_max",
@@ -156,7 +156,11 @@ fn checked(reading: &Reading<'_>, table: &Table<'_, '_>, key: &str, check: fn(&s
 
 fn identity(root: &Table<'_, '_>) -> Identity {
     let table = root.table("identity", keys::IDENTITY);
-    Identity { team: table.name("team").map(|text| text.value), app: table.name("app").map(|text| text.value) }
+    Identity {
+        team: table.name("team").map(|text| text.value),
+        app: table.name("app").map(|text| text.value),
+        require_key: table.flag("require_key").unwrap_or_default(),
+    }
 }
 
 fn bounds(reading: &Reading<'_>, root: &Table<'_, '_>) -> Bounds {
