@@ -24,6 +24,6 @@ mod locks {
 
 pub use core::{
     Again, Amount, Ask, Crossing, Exceeded, Extension, Label, Left, LimitView, Limits, Measure, MeasureView, Moment, Reservation, Room,
-    Settled, SubjectView, View,
+    Settled, SubjectView, Turn, View, WaitEnd, Waiting,
 };
 pub use keys::{Caller, KeyRefused, Keys};

@@ -1,8 +1,13 @@
 //! Standing in line, as a future.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use super::{Amount, Ask, Exceeded, Limits, Moment, Reservation};
+use tokio::time::{Sleep, sleep_until};
+
+use super::{Amount, Ask, Exceeded, Limits, Moment, Reservation, Turn};
 use crate::base::clock::{self, WallClock};
 
 impl Limits {
@@ -13,6 +18,23 @@ impl Limits {
     /// # Errors
     /// It does not fit, did not in time, or the line is full.
     pub async fn admit(self: &Arc<Self>, ask: &Ask<'_>, bound: Amount, wall: &dyn WallClock) -> Result<Reservation, Box<Exceeded>> {
-        self.reserve(ask, bound, Moment { now: clock::now(), wall: wall.now() })
+        let moment = || Moment { now: clock::now(), wall: wall.now() };
+        let mut waiting = self.enter(ask, bound, moment());
+        let mut alarm: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(|context| {
+            loop {
+                let until = match waiting.turn(moment(), context.waker()) {
+                    Turn::Admitted(reservation) => return Poll::Ready(Ok(reservation)),
+                    Turn::Refused(exceeded) => return Poll::Ready(Err(exceeded)),
+                    Turn::Wait(until) => until,
+                };
+                let alarm = alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+                alarm.as_mut().reset(until);
+                if alarm.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
     }
 }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
+use crate::config::{Dimension, Selector};
 use crate::ir::Operation;
 
 /// A value of a dimension. Its text is matched against patterns, its digest is what is counted under.
@@ -38,6 +39,11 @@ impl<'a> Label<'a> {
         self.text.unwrap_or_default()
     }
 
+    /// Whether a selector means it.
+    pub(super) fn taken_by(self, selector: &Selector) -> bool {
+        self.text.is_none_or(|text| selector.takes(text))
+    }
+
     /// The digest, to be kept for [`Label::with_digest`].
     pub fn digest(self) -> u128 {
         self.digest
@@ -71,4 +77,79 @@ pub struct Ask<'a> {
     pub tags: &'a [Label<'a>],
     /// What is asked for. Counting tokens and listing models count only in limits that name the operation.
     pub operation: Operation,
+}
+
+impl<'a> Ask<'a> {
+    /// The values that it has of a dimension: several tags, else one.
+    pub(super) fn values(&self, of: Dimension) -> impl Iterator<Item = Label<'a>> {
+        let one = match of {
+            Dimension::Team => self.team,
+            Dimension::App => self.app,
+            Dimension::User => self.user,
+            Dimension::Key => self.key,
+            Dimension::Model => self.model,
+            Dimension::Provider => self.provider.unwrap_or(Label::NONE),
+            Dimension::Tag => Label::NONE,
+            Dimension::Operation => Label { text: Some(self.operation.label()), digest: self.operation as u128 + 1 },
+        };
+        let several = if of == Dimension::Tag { self.tags } else { &[] };
+        let one = several.is_empty().then_some(one);
+        several.iter().copied().chain(one)
+    }
+}
+
+/// What each dimension of a request adds to the keys of its subjects. A key is the sum over a limit's dimensions, each
+/// digest times a number of the dimension's own: digests being random, so are the sums.
+pub(super) struct Parts([u128; 8]);
+
+/// Odd numbers, one for each dimension, as they came from a generator.
+const WEIGHTS: [u128; 8] = [
+    0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835,
+    0xbf58_476d_1ce4_e5b9_2545_f491_4f6c_dd1d,
+    0x94d0_49bb_1331_11eb_d6e8_feb8_6659_fd93,
+    0xc2b2_ae3d_27d4_eb4f_1656_67b1_9e37_79f9,
+    0xff51_afd7_ed55_8ccd_8538_ecb5_bd45_6ea3,
+    0xc4ce_b9fe_1a85_ec53_a076_1d64_78bd_642f,
+    0xe703_7ed1_a0b4_28db_8ebc_6af0_9c88_c6e3,
+    0x5899_65cc_7537_4cc3_1d8e_4e27_c47d_124f,
+];
+
+/// The number of a limit's own name.
+pub(super) const SEED: u128 = 0xeb44_acca_b455_d165_7c01_812c_f721_ad1d;
+
+impl Parts {
+    pub(super) fn of(ask: &Ask<'_>) -> Self {
+        let mut parts = [0; 8];
+        for ((part, of), weight) in parts.iter_mut().zip(Dimension::ALL).zip(WEIGHTS) {
+            if of != Dimension::Tag {
+                *part = ask.values(of).next().map_or(0, |value| value.digest.wrapping_mul(weight));
+            }
+        }
+        Self(parts)
+    }
+
+    /// Of these dimensions, as bits.
+    pub(super) fn sum(&self, dimensions: u8) -> u128 {
+        let used = self.0.iter().enumerate().filter(|(place, _)| dimensions >> place & 1 == 1);
+        used.fold(0, |sum, (_, part)| sum.wrapping_add(*part))
+    }
+
+    /// Of the user alone.
+    pub(super) fn user(&self) -> u128 {
+        self.sum(1 << Dimension::User as u8)
+    }
+
+    /// Of one tag.
+    pub(super) fn tag(tag: Label<'_>) -> u128 {
+        let [.., weight, _] = WEIGHTS;
+        tag.digest.wrapping_mul(weight)
+    }
+
+    /// The digest from which a user's or tag's part came.
+    pub(super) fn digest_of(part: u128, of: Dimension) -> u128 {
+        let weight = WEIGHTS.get(of as usize).copied().unwrap_or(1);
+        // Newton's iteration for the inverse of an odd number: right in 3 bits at first, in twice as many each time.
+        let inverse = (0..6).fold(weight, |x, _| x.wrapping_mul(2_u128.wrapping_sub(weight.wrapping_mul(x))));
+        part.wrapping_mul(inverse)
+    }
 }

@@ -46,9 +46,22 @@ pub struct Exceeded {
     pub asked: u64,
     /// When it would fit in every limit that applies.
     pub again: Again,
+    /// What became of waiting, where it was for a limit that queues.
+    pub wait: Option<WaitEnd>,
     /// What to do, by all limits that do not fit: one that rejects counts before one that degrades, and that before one
     /// that queues.
     pub then: OnExceed,
+}
+
+/// Why waiting in line did not help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitEnd {
+    /// The line is as long as it may be.
+    Full,
+    /// Its turn did not come in time.
+    TimedOut,
+    /// It cannot fit before its time is over, whatever happens.
+    Hopeless,
 }
 
 /// What is left of the tightest limits that apply, for the headers that tell it.
@@ -60,6 +73,8 @@ pub struct Left {
     pub tokens: Option<Room>,
     /// Of money, in nano-USD, in whichever window has least.
     pub budget: Option<Room>,
+    /// The highest threshold (`warn_at`, in thousandths) that any limit that applies is past now.
+    pub warning: Option<u32>,
 }
 
 /// What is left of one bound.
