@@ -2,6 +2,10 @@
 //!
 //! Results go to stdout and logs to stderr. The exit code is 0 for done, 1 for failed, 2 for wrong usage.
 
+mod key;
+
+pub use key::{NewKey, entropy, new_key};
+
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -60,6 +64,8 @@ pub enum Command {
         /// The configuration's file, where one was named.
         config: Option<PathBuf>,
     },
+    /// Make an outrider key.
+    NewKey(NewKey),
 }
 
 /// How to log.
@@ -105,6 +111,7 @@ Examples:
   outrider -c sidecar.toml           run with this configuration
   outrider check sidecar.toml        say what is wrong with a configuration
   outrider print-config              show what counts, with every default
+  outrider key new --app ranker      make a key for an app
   outrider run --help                say more about a command
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.")]
@@ -150,6 +157,25 @@ Examples:
   outrider print-config
   outrider print-config -c sidecar.toml")]
     PrintConfig(ConfigFile),
+    /// Make outrider keys, which tell apps behind one listener apart
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    #[command(after_help = "\
+Examples:
+  outrider key new --team search --app ranker")]
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Make a key: shown once, with the TOML that holds its digest
+    #[command(after_help = "\
+Examples:
+  outrider key new --team search --app ranker
+  outrider key new --name ci --models fast,gpt-4.1-mini --expires 2027-01-31")]
+    New(NewKey),
 }
 
 /// Understands a command line, the program's name first. The error may also be the text of `--help` or `--version`:
@@ -165,6 +191,7 @@ pub fn parse<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) 
             return Err(Line::command().error(ErrorKind::ArgumentConflict, text));
         }
         Some(Sub::Check { file }) => Command::Check { file },
+        Some(Sub::Key { command: KeyCommand::New(key) }) => Command::NewKey(key),
     };
     Ok(Invocation { command, log })
 }
@@ -265,7 +292,7 @@ mod tests {
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Usage, "{line}");
             assert!(out.is_empty() && !err.is_empty(), "{line}");
         }
-        for command in ["", " run", " check", " print-config"] {
+        for command in ["", " run", " check", " print-config", " key", " key new"] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let line = format!("outrider{command} --help");
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Done, "{line}");

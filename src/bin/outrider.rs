@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let exit = match invocation.command {
         Command::Check { file } => cli::check(&file, &Outside::process(), &mut stdout),
         Command::PrintConfig { config } => cli::print_config(config.as_deref(), &Outside::process(), &mut stdout, &mut stderr),
+        Command::NewKey(key) => cli::new_key(&key, cli::entropy, &mut stdout, &mut stderr),
         Command::Run { config } => {
             let human = std::io::stderr().is_terminal();
             let format = match invocation.log.format {

@@ -1,11 +1,15 @@
 //! `[[keys]]`: outrider keys, stored as digests.
 
+mod read;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::limits::Limit;
 use super::values::matches;
+
+pub(super) use read::keys;
 
 /// What every outrider key begins with: tells it from a provider's key.
 pub const KEY_PREFIX: &str = "ork-";
@@ -32,6 +36,11 @@ pub struct Key {
 }
 
 impl Key {
+    /// Reads an expiry: a date, which is its beginning in UTC, or an instant with its offset. The error says what is wrong.
+    pub fn expiry(text: &str) -> Result<SystemTime, String> {
+        read::instant(text)
+    }
+
     /// Whether this model, as the caller names it, may be asked for.
     pub fn allows(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|pattern| matches(pattern, model))
@@ -47,6 +56,13 @@ impl Digest {
     pub fn of(text: &str) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         Self(digest.as_ref().try_into().unwrap_or_default())
+    }
+}
+
+impl Digest {
+    /// The name of a key that has no other: the first 12 hex digits.
+    pub fn name(&self) -> String {
+        self.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

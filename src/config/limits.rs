@@ -1,9 +1,13 @@
 //! `[[limits]]`: how much of what, for whom, and what happens past it.
 
+mod read;
+
 use std::time::Duration;
 
 use super::values::matches;
 use crate::base::money::NanoUsd;
+
+pub(super) use read::{is_plain, limits, own, show_offset};
 
 /// One limit: what it measures, what it counts apart, and to whom it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,5 +174,55 @@ impl Most {
     /// The budget for this span.
     pub fn budget(&self, span: Span) -> Option<NanoUsd> {
         self.window(Unit::Usd, span).map(NanoUsd)
+    }
+}
+
+impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 2] = [Self::Usd, Self::Tokens];
+}
+
+impl Span {
+    /// Every span, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+}
+
+impl Window {
+    /// The key in the file that bounds this.
+    pub fn key(unit: Unit, span: Span) -> &'static str {
+        match (unit, span) {
+            (Unit::Usd, Span::Hour) => "budget_usd_per_hour",
+            (Unit::Usd, Span::Day) => "budget_usd_per_day",
+            (Unit::Usd, Span::Month) => "budget_usd_per_month",
+            (Unit::Tokens, Span::Hour) => "tokens_per_hour",
+            (Unit::Tokens, Span::Day) => "tokens_per_day",
+            (Unit::Tokens, Span::Month) => "tokens_per_month",
+        }
+    }
+
+    /// Each unit of each span.
+    pub fn kinds() -> impl Iterator<Item = (Unit, Span)> {
+        Unit::ALL.into_iter().flat_map(|unit| Span::ALL.into_iter().map(move |span| (unit, span)))
+    }
+}
+
+impl OnExceed {
+    /// Its word in the file.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Queue { .. } => "queue",
+            Self::Degrade { .. } => "degrade",
+        }
+    }
+}
+
+impl OnOverrun {
+    /// Its word in the file.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Finish => "finish",
+            Self::Cut => "cut",
+        }
     }
 }

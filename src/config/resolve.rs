@@ -12,11 +12,12 @@ use super::locate::Finding;
 use super::overrides::Overrides;
 use super::provider::Providers;
 use super::strategy;
-use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, values};
+use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, limits, values};
 
 /// The keys of each table.
 pub(super) mod keys {
-    pub(in super::super) const ROOT: &[&str] = &["listen", "identity", "bounds", "providers", "models", "prices", "capabilities"];
+    pub(in super::super) const ROOT: &[&str] =
+        &["listen", "identity", "bounds", "providers", "models", "limits", "keys", "prices", "capabilities"];
     pub(in super::super) const LISTEN: &[&str] = &["app", "unix", "admin", "drain_timeout", "hosts", "origins", "workers"];
     pub(in super::super) const IDENTITY: &[&str] = &["team", "app", "require_key"];
     pub(in super::super) const BOUNDS: &[&str] = &[
@@ -79,6 +80,35 @@ pub(super) mod keys {
         "sampling",
         "system_in_messages",
     ];
+    pub(in super::super) const LIMITS: &[&str] = &[
+        "name",
+        "when",
+        "scope",
+        // From here on what a limit has wherever it stands.
+        "per",
+        // What is bounded.
+        "requests_per_minute",
+        "tokens_per_minute",
+        "max_concurrent",
+        "budget_usd_per_hour",
+        "budget_usd_per_day",
+        "budget_usd_per_month",
+        "tokens_per_hour",
+        "tokens_per_day",
+        "tokens_per_month",
+        "time_zone",
+        "on_exceed",
+        "queue_timeout",
+        "queue_max",
+        "degrade_to",
+        "on_overrun",
+        "warn_at",
+    ];
+    /// What a key's own limit has.
+    pub(in super::super) const OWN_LIMIT: &[&str] = LIMITS.split_at(3).1;
+    /// What limits bound.
+    pub(in super::super) const MOST: &[&str] = LIMITS.split_at(4).1.split_at(9).0;
+    pub(in super::super) const KEY: &[&str] = &["digest", "name", "team", "app", "user", "expires", "models", "limits"];
     pub(in super::super) const RETRY: &[&str] = &["attempts", "budget"];
     pub(in super::super) const HEDGE: &[&str] = &["after_p", "max_ratio"];
     pub(in super::super) const TIMEOUT: &[&str] = &["connect", "first_token", "idle", "total"];
@@ -97,7 +127,9 @@ pub(super) fn resolve(reading: Reading<'_>, text: &str) -> Result<(Config, Vec<F
     let providers = Providers::read(&reading, &root);
     let overrides = Overrides::read(&reading, &root, &providers);
     let models = models(&reading, &root, &providers, &overrides);
-    let policy = Policy::new(values::digest(text), providers.resolved, models, overrides);
+    let limits = limits::limits(&reading, &root, &models);
+    let outrider_keys = super::keys::keys(&reading, &root, &models);
+    let policy = Policy { limits, keys: outrider_keys, ..Policy::new(values::digest(text), providers.resolved, models, overrides) };
     let (watched, warnings) = reading.finish()?;
     Ok((Config { bootstrap, policy, watched }, warnings))
 }

@@ -32,12 +32,18 @@ impl Limits {
         Self::over(policy, Books::new(now))
     }
 
+    /// Like [`Limits::new`], with room for so many subjects in each of 17 banks: those for whom there is none are counted
+    /// together, as one subject.
+    pub fn with_room(policy: &Policy, now: Instant, subjects: usize) -> Arc<Self> {
+        Self::over(policy, Books::with_capacity(now, subjects))
+    }
+
     /// The limits of another policy over what is counted here: after a reload a limit goes on under its name.
     pub fn renewed(&self, policy: &Policy) -> Arc<Self> {
         Self::over(policy, Arc::clone(&self.books))
     }
 
-    pub(super) fn over(policy: &Policy, books: Arc<Books>) -> Arc<Self> {
+    fn over(policy: &Policy, books: Arc<Books>) -> Arc<Self> {
         let mut rules: Vec<Rule> = policy.limits.iter().map(|limit| Rule::new(limit, None)).collect();
         let common = rules.len();
         let mut own = HashMap::new();

@@ -120,11 +120,6 @@ impl Rates {
         }
         self.until_empty(now)
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
 }
 
 /// How many thresholds were told, and until when they are not told again: a level below 8, and seconds.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::Overrides;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
@@ -24,7 +25,12 @@ fn keys(required: bool) -> Keys {
     later.expires = Some(SystemTime::UNIX_EPOCH + NOW + Duration::from_nanos(1));
     let mut some = (*key("ork-some", "some")).clone();
     some.models = vec!["fast".into(), "gpt-*".into()];
-    let policy = Policy { keys: vec![key("ork-good", "good"), expired.into(), later.into(), some.into()], ..Policy::default() };
+    of(vec![key("ork-good", "good"), expired.into(), later.into(), some.into()], required)
+}
+
+fn of(keys: Vec<Arc<Key>>, required: bool) -> Keys {
+    let mut policy = Policy::new(String::new(), Vec::new(), Vec::new(), Overrides::default());
+    policy.keys = keys;
     Keys::new(&policy, required)
 }
 
@@ -102,7 +108,7 @@ fn keys_that_meet_in_a_bucket_stay_apart() {
 #[test]
 fn the_longest_key_is_still_looked_at() {
     let text = format!("ork-{}", "x".repeat(KEY_BYTES_MAX - 4));
-    let keys = Keys::new(&Policy { keys: vec![key(&text, "long")], ..Policy::default() }, false);
+    let keys = of(vec![key(&text, "long")], false);
     assert!(keys.find(&text).is_some() && keys.find(&format!("{text}x")).is_none());
 }
 
