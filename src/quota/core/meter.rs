@@ -82,16 +82,11 @@ impl Meter {
             && u64::from(self.running) + ask.requests > most
         {
             let used = u64::from(self.running);
-            let again = if ask.requests > most { Again::Never } else { Again::OnRelease };
+            let again = if ask.requests > most { Again::Never } else { Again::OnRelease(Duration::ZERO) };
             lacks(Lack { measure: Measure::Concurrent, most, used, held: used, asked: ask.requests, again, firm: false });
         }
         for window in rule.windows() {
-            let (ends, asked) = (calendar.ends(window.span), ask.of(window.unit));
-            if let Some(cell) = self.cell(window) {
-                cell.turn(now.seconds, ends);
-            }
-            let cell = self.cells.iter().find(|cell| cell.counts(window));
-            let (reserved, settled, ends) = cell.map_or((0, 0, ends), |cell| (cell.reserved, cell.settled, cell.ends));
+            let (Cell { reserved, settled, ends, .. }, asked) = (self.cell_at(window, calendar, now), ask.of(window.unit));
             let used = reserved.saturating_add(settled);
             if asked == 0 || used.saturating_add(asked) <= window.most {
                 continue;
@@ -132,7 +127,7 @@ impl Meter {
         }
         let mut admitted = Admitted::default();
         for window in rule.windows() {
-            let cell = self.cell_or_new(window, calendar);
+            let cell = self.turned(window, calendar, now);
             cell.reserved = cell.reserved.saturating_add(amount.of(window.unit));
             admitted[place(window)] = cell.ends;
         }
@@ -199,8 +194,7 @@ impl Meter {
     /// Puts back what was spent before, in the windows that hold both then and now.
     pub(super) fn restore(&mut self, rule: &Rule, then: &Calendar, calendar: &Calendar, spent: Amount, now: Now) {
         for window in rule.windows().iter().filter(|window| then.ends(window.span) == calendar.ends(window.span)) {
-            let cell = self.cell_or_new(window, calendar);
-            cell.turn(now.seconds, calendar.ends(window.span));
+            let cell = self.turned(window, calendar, now);
             cell.settled = cell.settled.saturating_add(spent.of(window.unit));
             // What was crossed was told before the restart.
             cell.told = rule.level(cell.settled, window.most);
@@ -244,9 +238,7 @@ impl Meter {
 
     /// Reserved and settled in a bound of the rule, as of now.
     pub(super) fn stands(&self, window: &Window, calendar: &Calendar, now: Now) -> (u64, u64) {
-        let Some(cell) = self.cells.iter().find(|cell| cell.counts(window)) else { return (0, 0) };
-        let mut cell = cell.clone();
-        cell.turn(now.seconds, calendar.ends(window.span));
+        let cell = self.cell_at(window, calendar, now);
         (cell.reserved, cell.settled)
     }
 
@@ -284,14 +276,24 @@ impl Meter {
         self.cells.iter_mut().find(|cell| cell.counts(window))
     }
 
-    fn cell_or_new(&mut self, window: &Window, calendar: &Calendar) -> &mut Cell {
+    /// What it has in a window, as of now.
+    fn cell_at(&self, window: &Window, calendar: &Calendar, now: Now) -> Cell {
+        let ends = calendar.ends(window.span);
+        let cell = self.cells.iter().find(|cell| cell.counts(window));
+        cell.map_or_else(|| Cell::new(window.unit, window.span, ends), |cell| cell.at(now.seconds, ends))
+    }
+
+    /// The cell of a window, moved on to now.
+    fn turned(&mut self, window: &Window, calendar: &Calendar, now: Now) -> &mut Cell {
+        let cell = self.cell_at(window, calendar, now);
         let place = self.cells.iter().position(|cell| cell.counts(window)).unwrap_or_else(|| {
             let mut cells = std::mem::take(&mut self.cells).into_vec();
             cells.reserve_exact(1);
-            cells.push(Cell::new(window.unit, window.span, calendar.ends(window.span)));
+            cells.push(cell);
             self.cells = cells.into_boxed_slice();
             self.cells.len() - 1
         });
+        self.cells[place] = cell;
         &mut self.cells[place]
     }
 

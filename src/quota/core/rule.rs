@@ -113,7 +113,7 @@ impl Rule {
             (.., Some(window)) => (Measure::Window(window.unit, window.span), window.most),
             _ => (Measure::Concurrent, 0),
         };
-        Lack { measure, most: bound, used: bound, held: 0, asked: 1, again: Again::OnRelease, firm: false }
+        Lack { measure, most: bound, used: bound, held: 0, asked: 1, again: Again::OnRelease(Duration::ZERO), firm: false }
     }
 
     /// The subject of a request that has no tags and no user in it, in words.

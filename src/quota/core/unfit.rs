@@ -44,9 +44,9 @@ impl Verdict {
             OnExceed::Degrade { .. } => 1,
             OnExceed::Queue { .. } => 0,
         };
-        self.again = self.again.max(Some(lack.again));
+        self.again = Some(self.again.map_or(lack.again, |again| again.and(lack.again)));
         if lack.firm || lack.again == Again::Never {
-            self.firm = self.firm.max(Some(lack.again));
+            self.firm = Some(self.firm.map_or(lack.again, |again| again.and(lack.again)));
         }
         if self.deciding.as_ref().is_none_or(|(other, again, ..)| (rank, lack.again) > (*other, *again)) {
             self.deciding = Some((rank, lack.again, Arc::clone(&rule.limit), lack));

@@ -6,7 +6,7 @@ use std::task::Waker;
 use super::books::{Open, close};
 use super::held::Held;
 use super::unfit::Unfit;
-use super::verdict::{Again, Exceeded, WaitEnd};
+use super::verdict::{Exceeded, WaitEnd};
 use super::{Amount, Limits, Moment, Reservation};
 use crate::base::clock::Instant;
 
@@ -69,15 +69,8 @@ impl Waiting {
         let since = self.since;
         let joined = self.held.join(&self.limits, &mut open, number, waker, |timeout| deadline = deadline.min(since + timeout));
         self.ticket = Some((number, deadline));
-        let again = match unfit.exceeded.again {
-            Again::In(wait) => Some(at.now + wait),
-            Again::OnRelease | Again::Never => None,
-        };
-        let hopeless = match unfit.firm {
-            Some(Again::In(wait)) => at.now + wait > deadline,
-            Some(Again::Never) => true,
-            Some(Again::OnRelease) | None => false,
-        };
+        let again = unfit.exceeded.again.least().filter(|wait| !wait.is_zero()).map(|wait| at.now + wait);
+        let hopeless = unfit.firm.is_some_and(|firm| firm.least().is_none_or(|wait| at.now + wait > deadline));
         let end = match joined {
             Err(_) => WaitEnd::Full,
             Ok(()) if at.now >= deadline => WaitEnd::TimedOut,

@@ -64,7 +64,7 @@ fn next_month(days: i64) -> i64 {
 }
 
 /// What one subject has in one kind of window.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) unit: Unit,
     pub(super) span: Span,
@@ -83,16 +83,13 @@ impl Cell {
         Self { unit, span, told: 0, ends, reserved: 0, settled: 0 }
     }
 
-    /// Moves on to the window that ends at `ends`, where its own is over at `now`.
+    /// What it is at `now`, when the window ends at `ends`: itself, or nothing where its own window is over.
     ///
     /// A clock that steps back does not open an earlier window again: it stays in the one it had reached, until the clock
     /// is further behind than any correction, so that it must have been wrong before.
-    pub(super) fn turn(&mut self, now: u32, ends: u32) {
+    pub(super) fn at(self, now: u32, ends: u32) -> Self {
         let behind = self.ends.saturating_sub(ends);
-        if now < self.ends && behind <= step_back_max(self.span) {
-            return;
-        }
-        *self = Self::new(self.unit, self.span, ends);
+        if now < self.ends && behind <= step_back_max(self.span) { self } else { Self::new(self.unit, self.span, ends) }
     }
 
     /// What is used up.
@@ -100,9 +97,10 @@ impl Cell {
         self.reserved.saturating_add(self.settled)
     }
 
-    /// Whether nothing is lost with it: its window is empty, or over for so long that no clock steps back into it.
+    /// Whether nothing is lost with it: its window is over, for so long that no clock steps back into it. One that holds
+    /// nothing is kept as well, since it knows which window was reached.
     pub(super) fn idle(&self, now: u32) -> bool {
-        self.reserved == 0 && (self.settled == 0 || now >= self.ends.saturating_add(KEPT_SECONDS))
+        self.reserved == 0 && now >= self.ends.saturating_add(KEPT_SECONDS)
     }
 }
 
