@@ -88,7 +88,7 @@ struct Open {
     /// The limits that admitted it.
     under: Arc<Vec<Limit>>,
     reserved: Amount,
-    noted: Amount,
+    noted: Option<Amount>,
     wall: Duration,
     real: Reservation,
 }
@@ -185,11 +185,12 @@ impl World {
             Step::Drop(which, share) => {
                 if let Some(mut open) = self.pick(*which) {
                     if let Some(share) = share {
-                        open.noted = self.share(&open, *share);
-                        open.real.note(open.noted);
+                        let noted = self.share(&open, *share);
+                        open.noted = Some(noted);
+                        open.real.note(noted);
                     }
                     // A dropped one knows no time but that at which it was last touched: the books know better.
-                    self.settled(&open, open.noted, false);
+                    self.settled(&open, open.noted.unwrap_or(open.reserved), false);
                 }
             }
             Step::Forward(millis) => self.clock.forward(Duration::from_millis((*millis).into())),
@@ -225,7 +226,7 @@ impl World {
                     self.counts.entry((place, values)).or_default().reserve(self.next, &self.policy[place], bound, now);
                 }
                 let under = Arc::clone(&self.policy);
-                self.open.push(Open { id: self.next, who, under, reserved: bound, noted: bound, wall: self.clock.wall, real });
+                self.open.push(Open { id: self.next, who, under, reserved: bound, noted: None, wall: self.clock.wall, real });
                 self.next += 1;
             }
             Err(exceeded) => {
@@ -293,9 +294,7 @@ impl World {
     /// What was under way is settled at what was noted of it, and what is kept is put back.
     fn restart(&mut self) {
         for open in std::mem::take(&mut self.open) {
-            self.keep(open.who, open.wall, open.noted);
-            let over = amount(open.noted.tokens.saturating_sub(open.reserved.tokens), 0);
-            self.overrun = plus(self.overrun, over);
+            self.keep(open.who, open.wall, open.noted.unwrap_or(open.reserved));
         }
         self.counts.clear();
         self.real = Limits::new(&policy(&self.policy), self.clock.origin());

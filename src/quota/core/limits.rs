@@ -100,7 +100,7 @@ impl Limits {
     pub fn restore(&self, ask: &Ask<'_>, spent: Amount, spent_at: SystemTime, at: Moment) {
         let then = seconds(spent_at);
         let parts = Parts::of(ask);
-        for rule in self.applying(ask, Rule::restorable).map(|(_, rule)| rule).filter(|rule| !rule.windows().is_empty()) {
+        for rule in self.applying(ask, Rule::applied).map(|(_, rule)| rule).filter(|rule| !rule.windows().is_empty()) {
             let offset = rule.limit.offset_seconds;
             rule.subjects(ask, &parts, |key, tag| {
                 let bank = Books::bank(rule, &parts, tag);

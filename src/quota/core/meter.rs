@@ -66,7 +66,7 @@ impl Meter {
                 self.rates = None;
             }
         }
-        self.running == 0 && self.rates.is_none() && self.cells.iter().all(|cell| cell.idle(now.seconds))
+        self.running == 0 && self.rates.is_none() && self.told.is_over(now.nanos) && self.cells.iter().all(|cell| cell.idle(now.seconds))
     }
 
     /// Moves on to now, and tells every bound of the rule that this does not fit.

@@ -129,13 +129,21 @@ pub(super) struct Told(u32);
 impl Told {
     /// Notes that the level is reached. Whether that is news: a higher level than in the last 60 seconds.
     pub(super) fn reach(&mut self, level: u8, now: u64) -> bool {
-        let seconds = u32::try_from(now / 1_000_000_000).unwrap_or(u32::MAX) & (u32::MAX >> 3);
-        let (until, before) = (self.0 >> 3, (self.0 & 7) as u8);
-        let before = if seconds < until { before } else { 0 };
+        let before = if self.is_over(now) { 0 } else { (self.0 & 7) as u8 };
         if level <= before {
             return false;
         }
-        *self = Self((seconds + 60) << 3 | u32::from(level & 7));
+        *self = Self((seconds(now) + 60) << 3 | u32::from(level & 7));
         true
     }
+
+    /// Whether whatever was told may be told again.
+    pub(super) fn is_over(self, now: u64) -> bool {
+        seconds(now) >= self.0 >> 3
+    }
+}
+
+/// Seconds of the books' clock, up to 17 years.
+fn seconds(now: u64) -> u32 {
+    u32::try_from(now / 1_000_000_000).unwrap_or(u32::MAX).min((u32::MAX >> 3) - 60)
 }

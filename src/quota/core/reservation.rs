@@ -20,7 +20,8 @@ pub struct Reservation {
     first: (u64, u64),
     later: Vec<(u64, u64)>,
     reserved: Amount,
-    best: Amount,
+    /// What it came to so far, where that is known.
+    noted: Option<Amount>,
     /// When it was last touched.
     seen: Moment,
     left: Left,
@@ -59,7 +60,7 @@ impl Reservation {
     pub(super) fn new(limits: Arc<Limits>, held: Held, bound: Amount, admission: Admission, now: Now, at: Moment) -> Self {
         let Admission { left, crossings } = admission;
         let first = (now.nanos, bound.tokens);
-        Self { limits, held, first, later: Vec::new(), reserved: bound, best: bound, seen: at, left, crossings, open: true }
+        Self { limits, held, first, later: Vec::new(), reserved: bound, noted: None, seen: at, left, crossings, open: true }
     }
 
     /// One where no limit applies.
@@ -85,7 +86,7 @@ impl Reservation {
 
     /// Takes note of what it came to so far: what it is settled at, if it is dropped.
     pub fn note(&mut self, so_far: Amount) {
-        self.best = so_far;
+        self.noted = Some(so_far);
     }
 
     /// Reserves more, for a stream that outruns what it has: in every limit or in none.
@@ -139,6 +140,6 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(self.best, false);
+        self.end(self.noted.unwrap_or(self.reserved), false);
     }
 }

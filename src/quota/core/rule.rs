@@ -51,11 +51,15 @@ impl Rule {
 
     /// Whether it has a say in this request now.
     pub(super) fn applies(&self, ask: &Ask<'_>) -> bool {
-        self.at_try == ask.provider.is_some() && self.restorable(ask)
+        self.at_try == ask.provider.is_some() && self.selects(ask)
     }
 
-    /// Whether it has a say in this request, now or at a try.
-    pub(super) fn restorable(&self, ask: &Ask<'_>) -> bool {
+    /// Whether it had a say in a request that is over, or in its last try.
+    pub(super) fn applied(&self, ask: &Ask<'_>) -> bool {
+        (!self.at_try || ask.provider.is_some()) && self.selects(ask)
+    }
+
+    fn selects(&self, ask: &Ask<'_>) -> bool {
         let light = matches!(ask.operation, Operation::CountTokens | Operation::Models);
         (self.light_too || !light) && self.limit.when.iter().all(|selector| ask.values(selector.of).any(|value| value.taken_by(selector)))
     }

@@ -60,7 +60,7 @@ fn next_month(days: i64) -> i64 {
     let day_of_year = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day_of_year + 2) / 153;
     let (year, month) = if month == 11 { (year + 1, 0) } else { (year, month + 1) };
-    era * 146_097 + 365 * year + year / 4 - year / 100 + (153 * month + 2) / 5 - 719_468
+    era * 146_097 + 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 - 719_468
 }
 
 /// What one subject has in one kind of window.
