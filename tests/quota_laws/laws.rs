@@ -414,7 +414,7 @@ fn plus(one: Amount, other: Amount) -> Amount {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_interleaving_keeps_the_laws(scale in 1..4_u64, honest: bool, steps in prop::collection::vec(step(), 1..60)) {
