@@ -11,7 +11,7 @@ use super::meter::{Key, Meter, Now};
 pub(super) const METERS_MAX: usize = 1 << 15;
 
 /// Meters that each reservation looks at, to let go of those that are idle.
-const SWEPT: usize = 2;
+const SWEPT: usize = 1;
 
 /// Meters that are looked at when there is no room for one more.
 const SWEPT_FULL: usize = 64;

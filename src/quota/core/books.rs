@@ -10,6 +10,7 @@ use super::locks::{Mutex, MutexGuard};
 use super::meter::Now;
 use super::rule::Rule;
 use super::subject::Parts;
+use super::window::Calendar;
 use super::{Moment, window};
 use crate::base::clock::Instant;
 use crate::config::Dimension;
@@ -45,27 +46,34 @@ impl Books {
     ///
     /// Whoever waited for a lock comes after whoever held it, whatever the clock said when each of them looked.
     pub(super) fn open(&self, banks: u32, at: Moment) -> Open<'_> {
-        let mut guards = self.lock(banks);
         let nanos = u64::try_from(at.now.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX >> 1);
-        let nanos = guards.iter().flatten().fold(nanos, |nanos, bank| nanos.max(bank.latest));
-        guards.iter_mut().flatten().for_each(|bank| bank.latest = nanos);
-        Open { guards, now: Now { nanos, seconds: window::seconds(at.wall), wall: at.wall } }
+        let mut open = Open::at(Now { nanos, seconds: window::seconds(at.wall), wall: at.wall });
+        self.lock(banks, &mut open);
+        let nanos = open.banks().fold(nanos, |nanos, bank| nanos.max(bank.latest));
+        open.banks().for_each(|bank| bank.latest = nanos);
+        open.now.nanos = nanos;
+        open
     }
 
     /// Locks these banks at no time in particular: nothing may be counted.
     pub(super) fn reopen(&self, banks: u32) -> Open<'_> {
-        Open { guards: self.lock(banks), now: Now { nanos: 0, seconds: 0, wall: UNIX_EPOCH } }
+        let mut open = Open::at(Now { nanos: 0, seconds: 0, wall: UNIX_EPOCH });
+        self.lock(banks, &mut open);
+        open
     }
 
     /// In ascending order, so that nobody waits for each other.
-    fn lock(&self, banks: u32) -> [Option<MutexGuard<'_, Bank>>; BANKS] {
-        let mut guards = [const { None }; BANKS];
-        for (place, (guard, bank)) in guards.iter_mut().zip(&self.banks).enumerate() {
-            if banks >> place & 1 == 1 {
-                *guard = Some(bank.lock().unwrap_or_else(PoisonError::into_inner));
+    fn lock<'b>(&'b self, mut banks: u32, open: &mut Open<'b>) {
+        let mut few = open.few.iter_mut();
+        while banks != 0 {
+            let bank = self.banks.get(banks.trailing_zeros() as usize);
+            banks &= banks - 1;
+            let guard = bank.map(|bank| bank.lock().unwrap_or_else(PoisonError::into_inner));
+            match few.next() {
+                Some(free) => *free = guard,
+                None => open.more.extend(guard),
             }
         }
-        guards
     }
 
     /// The number of the next who waits. To be drawn while the banks in question are open.
@@ -84,20 +92,46 @@ impl Books {
     }
 }
 
-/// Banks that are locked.
+/// Banks that are locked, in ascending order.
 pub(super) struct Open<'b> {
-    guards: [Option<MutexGuard<'b, Bank>>; BANKS],
+    few: [Option<MutexGuard<'b, Bank>>; FEW],
+    more: Vec<MutexGuard<'b, Bank>>,
     pub(super) now: Now,
+    calendar: Option<Calendar>,
 }
 
+/// Banks that are locked without more memory: those of most requests.
+const FEW: usize = 3;
+
 impl Open<'_> {
-    pub(super) fn bank(&mut self, bank: u8) -> Option<&mut Bank> {
-        self.guards.get_mut(usize::from(bank))?.as_deref_mut()
+    fn at(now: Now) -> Self {
+        Self { few: [const { None }; FEW], more: Vec::new(), now, calendar: None }
+    }
+
+    /// The bank at this place among those that are open.
+    pub(super) fn bank(&mut self, place: u8) -> Option<&mut Bank> {
+        let place = usize::from(place);
+        match self.few.get_mut(place) {
+            Some(bank) => bank.as_deref_mut(),
+            None => self.more.get_mut(place - FEW).map(|bank| &mut **bank),
+        }
     }
 
     /// Every bank that is open.
     pub(super) fn banks(&mut self) -> impl Iterator<Item = &mut Bank> {
-        self.guards.iter_mut().flatten().map(|guard| &mut **guard)
+        self.few.iter_mut().flatten().chain(&mut self.more).map(|bank| &mut **bank)
+    }
+
+    /// The windows of now for a rule.
+    pub(super) fn calendar(&mut self, rule: &Rule) -> Calendar {
+        if rule.windows().is_empty() {
+            return Calendar::NONE;
+        }
+        let offset = rule.limit.offset_seconds;
+        match self.calendar {
+            Some(calendar) if calendar.offset == offset => calendar,
+            _ => *self.calendar.insert(Calendar::of(self.now.seconds, offset)),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use super::bank::{Bank, Place};
+use super::bank::Place;
 use super::books::Open;
 use super::limits::{Limits, split};
 use super::meter::{Admitted, Asked, Ended, Key, Meter};
@@ -11,7 +11,6 @@ use super::reservation::Admission;
 use super::rule::Rule;
 use super::subject::Ask;
 use super::unfit::{Unfit, Verdict};
-use super::window::Calendar;
 use super::{Amount, Crossing};
 use crate::config::OnOverrun;
 
@@ -24,15 +23,17 @@ pub(super) struct Held {
 }
 
 /// One of them.
-pub(super) struct Hold {
+struct Hold {
     rule: u32,
-    pub(super) bank: u8,
+    bank: u8,
+    /// Which of the banks that are open this one is.
+    open: u8,
     /// Whether it turned out to be another's meter, which counts it already.
     double: bool,
     /// Whether it does not fit there.
     lacks: bool,
     /// Whether it stands in the meter's line.
-    pub(super) queued: bool,
+    queued: bool,
     place: Place,
     key: Key,
     admitted: Admitted,
@@ -42,18 +43,39 @@ pub(super) struct Hold {
 pub(super) struct LineFull;
 
 impl Held {
+    pub(super) fn with_room(subjects: usize) -> Self {
+        Self { banks: 0, all: Vec::with_capacity(subjects) }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Adds a subject of a rule, unless it is there: a tag may be named twice.
-    pub(super) fn add(&mut self, rule: u32, bank: u8, key: Key) {
-        if self.all.iter().rev().take_while(|hold| hold.rule == rule).any(|hold| hold.key == key) {
+    /// Adds a subject of a rule. One that has several may name a tag twice.
+    pub(super) fn add(&mut self, place: u32, rule: &Rule, bank: u8, key: Key) {
+        if rule.per_tag && self.all.iter().rev().take_while(|hold| hold.rule == place).any(|hold| hold.key == key) {
             return;
         }
         self.banks |= 1 << bank;
-        let admitted = Admitted::default();
-        self.all.push(Hold { rule, bank, double: false, lacks: false, queued: false, place: Place::New(key), key, admitted });
+        self.all.push(Hold {
+            rule: place,
+            bank,
+            open: 0,
+            double: false,
+            lacks: false,
+            queued: false,
+            place: Place::New(key),
+            key,
+            admitted: Admitted::default(),
+        });
+    }
+
+    /// All are there: tells each where its bank will be among those that are opened.
+    pub(super) fn arrange(mut self) -> Self {
+        for hold in &mut self.all {
+            hold.open = (self.banks & ((1 << hold.bank) - 1)).count_ones() as u8;
+        }
+        self
     }
 
     /// Finds the meters, and whether the request fits in all of them. Whoever waits has a ticket.
@@ -63,21 +85,22 @@ impl Held {
     pub(super) fn fit(&mut self, limits: &Limits, open: &mut Open<'_>, bound: Amount, ticket: Option<u64>) -> Result<(), Unfit> {
         let now = open.now;
         let ask = Asked { requests: 1, amount: bound };
-        let mut calendar = Calendar::of(now.seconds, 0);
         let mut verdict = Verdict::default();
         // Before any meter is looked up: what is found must stay until it is counted in.
         open.banks().for_each(|bank| bank.tidy(now));
         for at in 0..self.all.len() {
             let (before, rest) = self.all.split_at_mut(at);
-            let Some((hold, rule, bank)) = rest.first_mut().and_then(|hold| hold.with(limits, open)) else { continue };
+            let Some((hold, rule)) = rest.first_mut().and_then(|hold| hold.with(limits)) else { continue };
+            let calendar = open.calendar(rule);
+            let Some(bank) = open.bank(hold.open) else { continue };
             hold.place = bank.place(hold.key, split(rule.other()), now);
             let of_rule = |other: &&Hold| other.rule == hold.rule;
-            hold.double = before.iter().rev().take_while(of_rule).any(|other| (other.bank, other.place) == (hold.bank, hold.place));
+            hold.double =
+                rule.per_tag && before.iter().rev().take_while(of_rule).any(|other| (other.bank, other.place) == (hold.bank, hold.place));
             hold.lacks = false;
             if hold.double {
                 continue;
             }
-            calendar.set(now.seconds, rule.limit.offset_seconds);
             let mut lacks = |lack| {
                 hold.lacks = true;
                 verdict.add(rule, lack);
@@ -100,17 +123,17 @@ impl Held {
     /// Counts the request in every meter: after [`Held::fit`], while the banks are still open.
     pub(super) fn admit(&mut self, limits: &Limits, open: &mut Open<'_>, bound: Amount, ask: Option<&Ask<'_>>) -> Admission {
         let now = open.now;
-        let mut calendar = Calendar::of(now.seconds, 0);
         let mut admission = Admission::default();
         for hold in &mut self.all {
-            let Some((hold, rule, bank)) = hold.with(limits, open).filter(|(hold, ..)| !hold.double) else { continue };
-            calendar.set(now.seconds, rule.limit.offset_seconds);
+            let Some((hold, rule)) = hold.with(limits).filter(|(hold, _)| !hold.double) else { continue };
+            let calendar = open.calendar(rule);
+            let Some(bank) = open.bank(hold.open) else { continue };
             let slot = bank
                 .ensure(hold.place, rule.owner(), split(rule.other()), || ask.filter(|_| rule.crowd.is_none()).map(|ask| rule.name(ask)));
             hold.place = Place::At(slot);
             let Some(meter) = bank.meter(slot) else { continue };
-            hold.admitted = meter.admit(rule, &calendar, bound, now, &mut admission.crossings);
-            meter.left(rule, now, &mut admission.left);
+            hold.admitted = meter.admit(rule, &calendar, bound, now);
+            meter.left(rule, now, &mut admission.left, &mut admission.crossings);
         }
         admission
     }
@@ -150,7 +173,7 @@ impl Held {
         let now = open.now;
         self.each(limits, open, |hold, rule, meter| meter.settle(rule, &hold.admitted, ended, now, told));
         for hold in &self.all {
-            let (Place::At(slot), Some(bank)) = (hold.place, open.bank(hold.bank)) else { continue };
+            let (Place::At(slot), Some(bank)) = (hold.place, open.bank(hold.open)) else { continue };
             wakers.extend(bank.lines.get_mut(&slot).and_then(|line| line.wake_first()));
         }
     }
@@ -168,7 +191,8 @@ impl Held {
         mut joined: impl FnMut(Duration),
     ) -> Result<(), LineFull> {
         for hold in &mut self.all {
-            let Some((hold, rule, bank)) = hold.with(limits, open) else { continue };
+            let Some((hold, rule)) = hold.with(limits) else { continue };
+            let Some(bank) = open.bank(hold.open) else { continue };
             let Some((timeout, length_max)) = rule.queue.filter(|_| hold.queued || hold.lacks && !hold.double) else { continue };
             let slot = bank.ensure(hold.place, rule.owner(), split(rule.other()), || None);
             hold.place = Place::At(slot);
@@ -187,7 +211,7 @@ impl Held {
     pub(super) fn leave(&mut self, open: &mut Open<'_>, ticket: u64, wakers: &mut Vec<Waker>) {
         for hold in self.all.iter_mut().filter(|hold| hold.queued) {
             hold.queued = false;
-            let (Place::At(slot), Some(bank)) = (hold.place, open.bank(hold.bank)) else { continue };
+            let (Place::At(slot), Some(bank)) = (hold.place, open.bank(hold.open)) else { continue };
             let Some(line) = bank.lines.get_mut(&slot) else { continue };
             if line.leave(ticket) {
                 wakers.extend(line.wake_first());
@@ -200,9 +224,9 @@ impl Held {
 
     fn each(&mut self, limits: &Limits, open: &mut Open<'_>, mut each: impl FnMut(&Hold, &Rule, &mut Meter)) {
         for hold in &mut self.all {
-            let Some((hold, rule, bank)) = hold.with(limits, open).filter(|(hold, ..)| !hold.double) else { continue };
+            let Some((hold, rule)) = hold.with(limits).filter(|(hold, _)| !hold.double) else { continue };
             let Place::At(slot) = hold.place else { continue };
-            if let Some(meter) = bank.meter(slot) {
+            if let Some(meter) = open.bank(hold.open).and_then(|bank| bank.meter(slot)) {
                 each(hold, rule, meter);
             }
         }
@@ -210,9 +234,9 @@ impl Held {
 }
 
 impl Hold {
-    /// With what it belongs to.
-    fn with<'h>(&'h mut self, limits: &'h Limits, open: &'h mut Open<'_>) -> Option<(&'h mut Self, &'h Rule, &'h mut Bank)> {
-        let (rule, bank) = (limits.rule(self.rule)?, open.bank(self.bank)?);
-        Some((self, rule, bank))
+    /// With its rule.
+    fn with<'h>(&'h mut self, limits: &'h Limits) -> Option<(&'h mut Self, &'h Rule)> {
+        let rule = limits.rule(self.rule)?;
+        Some((self, rule))
     }
 }

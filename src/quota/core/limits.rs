@@ -107,7 +107,7 @@ impl Limits {
                 let mut open = self.books.open(1 << bank, at);
                 let now = open.now;
                 let (then, calendar) = (Calendar::of(then, offset), Calendar::of(now.seconds, offset));
-                let Some(bank) = open.bank(bank) else { return };
+                let Some(bank) = open.bank(0) else { return };
                 let running = |span| then.ends(span) == calendar.ends(span);
                 if !rule.windows().iter().any(|window| running(window.span)) {
                     return;
@@ -138,15 +138,15 @@ impl Limits {
 
     /// Where a request counts: nothing is looked up yet.
     fn held(&self, ask: &Ask<'_>) -> Held {
-        let mut held = Held::default();
         if self.rules.is_empty() {
-            return held;
+            return Held::default();
         }
+        let mut held = Held::with_room(self.common.min(16));
         let parts = Parts::of(ask);
         for (place, rule) in self.applying(ask, Rule::applies) {
-            rule.subjects(ask, &parts, |key, tag| held.add(place, Books::bank(rule, &parts, tag), split(key)));
+            rule.subjects(ask, &parts, |key, tag| held.add(place, rule, Books::bank(rule, &parts, tag), split(key)));
         }
-        held
+        held.arrange()
     }
 
     fn applying<'l>(

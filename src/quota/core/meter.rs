@@ -58,15 +58,19 @@ impl Meter {
         Self { key, owner, running: 0, told: Told::default(), rates: None, cells: Box::default() }
     }
 
-    /// Whether nothing is lost with it. Lets go of what no longer counts.
+    /// Whether nothing is lost with it. Lets go of rates that no longer count.
     pub(super) fn idle(&mut self, now: Now) -> bool {
+        if self.running > 0 {
+            return false;
+        }
         if let Some(rates) = &mut self.rates {
             rates.expire(now.nanos);
-            if rates.is_empty() {
-                self.rates = None;
+            if !rates.is_empty() {
+                return false;
             }
+            self.rates = None;
         }
-        self.running == 0 && self.rates.is_none() && self.told.is_over(now.nanos) && self.cells.iter().all(|cell| cell.idle(now.seconds))
+        self.told.is_over(now.nanos) && self.cells.iter().all(|cell| cell.idle(now.seconds))
     }
 
     /// Moves on to now, and tells every bound of the rule that this does not fit.
@@ -119,8 +123,8 @@ impl Meter {
         bound(Measure::TokensPerMinute, most.tokens_per_minute, tokens, ask.amount.tokens, &wait);
     }
 
-    /// Counts a new reservation: tells in which windows, and what is crossed.
-    pub(super) fn admit(&mut self, rule: &Rule, calendar: &Calendar, amount: Amount, now: Now, told: &mut Vec<Crossing>) -> Admitted {
+    /// Counts a new reservation, and tells in which windows.
+    pub(super) fn admit(&mut self, rule: &Rule, calendar: &Calendar, amount: Amount, now: Now) -> Admitted {
         self.running = self.running.saturating_add(1);
         if rule.rated() {
             self.rates.get_or_insert_with(|| Box::new(Rates::new())).push(now.nanos, 1, amount.tokens);
@@ -130,9 +134,6 @@ impl Meter {
             let cell = self.turned(window, calendar, now);
             cell.reserved = cell.reserved.saturating_add(amount.of(window.unit));
             admitted[place(window)] = cell.ends;
-        }
-        if !rule.limit.warn_permille.is_empty() {
-            self.tell_passing(rule, now, told);
         }
         admitted
     }
@@ -201,39 +202,32 @@ impl Meter {
         }
     }
 
-    /// What is left, where it is less than what is known.
-    pub(super) fn left(&self, rule: &Rule, now: Now, left: &mut Left) {
+    /// What is left, where it is less than what is known, the highest threshold that is passed, and which were crossed now.
+    pub(super) fn left(&mut self, rule: &Rule, now: Now, left: &mut Left, told: &mut Vec<Crossing>) {
         let most = &rule.limit.most;
+        let mut level = most.concurrent.map_or(0, |most| rule.level(self.running.into(), most));
         if let Some(rates) = &self.rates {
-            let reset = Duration::from_nanos(rates.until_empty(now.nanos));
-            tighten(&mut left.requests, most.requests_per_minute, rates.requests(), reset);
-            tighten(&mut left.tokens, most.tokens_per_minute, rates.tokens(), reset);
-        }
-        for window in rule.windows().iter().filter(|window| window.unit == Unit::Usd) {
-            if let Some(cell) = self.cells.iter().find(|cell| cell.counts(window)) {
-                tighten(&mut left.budget, Some(window.most), cell.used(), until(cell.ends, now.wall));
+            let reset = || Duration::from_nanos(rates.until_empty(now.nanos));
+            if let Some(most) = most.requests_per_minute {
+                tighten(&mut left.requests, most, rates.requests(), reset);
+                level = level.max(rule.level(rates.requests(), most));
+            }
+            if let Some(most) = most.tokens_per_minute {
+                tighten(&mut left.tokens, most, rates.tokens(), reset);
+                level = level.max(rule.level(rates.tokens(), most));
             }
         }
-        if !rule.limit.warn_permille.is_empty() {
-            left.warning = left.warning.max(self.warning(rule));
+        for window in rule.windows() {
+            let Some(cell) = self.cells.iter().find(|cell| cell.counts(window)) else { continue };
+            level = level.max(rule.level(cell.settled, window.most));
+            if window.unit == Unit::Usd {
+                tighten(&mut left.budget, window.most, cell.used(), || until(cell.ends, now.wall));
+            }
         }
-    }
-
-    /// The highest threshold that it is past.
-    fn warning(&self, rule: &Rule) -> Option<u32> {
-        let most = &rule.limit.most;
-        let rates = self.rates.as_deref();
-        let level = |most: Option<u64>, used: u64| most.map_or(0, |most| rule.level(used, most));
-        let windows = rule.windows().iter().filter_map(|window| {
-            let cell = self.cells.iter().find(|cell| cell.counts(window))?;
-            Some(rule.level(cell.settled, window.most))
-        });
-        let rest = [
-            level(most.requests_per_minute, rates.map_or(0, Rates::requests)),
-            level(most.tokens_per_minute, rates.map_or(0, Rates::tokens)),
-            level(most.concurrent, self.running.into()),
-        ];
-        rule.threshold(windows.chain(rest).max().unwrap_or(0))
+        if level > 0 {
+            left.warning = left.warning.max(rule.threshold(level));
+            self.tell_passing(rule, now, told);
+        }
     }
 
     /// Reserved and settled in a bound of the rule, as of now.
@@ -285,16 +279,17 @@ impl Meter {
 
     /// The cell of a window, moved on to now.
     fn turned(&mut self, window: &Window, calendar: &Calendar, now: Now) -> &mut Cell {
-        let cell = self.cell_at(window, calendar, now);
+        let ends = calendar.ends(window.span);
         let place = self.cells.iter().position(|cell| cell.counts(window)).unwrap_or_else(|| {
             let mut cells = std::mem::take(&mut self.cells).into_vec();
             cells.reserve_exact(1);
-            cells.push(cell);
+            cells.push(Cell::new(window.unit, window.span, ends));
             self.cells = cells.into_boxed_slice();
             self.cells.len() - 1
         });
-        self.cells[place] = cell;
-        &mut self.cells[place]
+        let cell = &mut self.cells[place];
+        *cell = cell.at(now.seconds, ends);
+        cell
     }
 
     /// The cell that admitted a reservation, while it is still of the same window.
@@ -365,10 +360,9 @@ fn crossing(rule: &Rule, measure: Measure, level: u8, used: u64, most: u64) -> O
     Some(Crossing { limit: Arc::clone(&rule.limit), measure, permille, used, most })
 }
 
-fn tighten(room: &mut Option<Room>, most: Option<u64>, used: u64, reset: Duration) {
-    let Some(most) = most else { return };
+fn tighten(room: &mut Option<Room>, most: u64, used: u64, reset: impl Fn() -> Duration) {
     let remaining = most.saturating_sub(used);
     if room.is_none_or(|room| remaining < room.remaining) {
-        *room = Some(Room { most, remaining, reset });
+        *room = Some(Room { most, remaining, reset: reset() });
     }
 }

@@ -129,8 +129,8 @@ pub(super) struct Told(u32);
 impl Told {
     /// Notes that the level is reached. Whether that is news: a higher level than in the last 60 seconds.
     pub(super) fn reach(&mut self, level: u8, now: u64) -> bool {
-        let before = if self.is_over(now) { 0 } else { (self.0 & 7) as u8 };
-        if level <= before {
+        // Mostly nothing is, and then time does not matter.
+        if level == 0 || level <= (self.0 & 7) as u8 && !self.is_over(now) {
             return false;
         }
         *self = Self((seconds(now) + 60) << 3 | u32::from(level & 7));

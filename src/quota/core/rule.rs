@@ -17,7 +17,7 @@ pub(super) struct Rule {
     pub(super) seed: u128,
     /// The dimensions of its subjects, as bits in the order of [`Dimension::ALL`], tags apart.
     per: u8,
-    per_tag: bool,
+    pub(super) per_tag: bool,
     /// Whether it counts users or tags, of which there may be very many.
     pub(super) crowd: Option<Dimension>,
     /// Whether it knows providers, and so counts at each try.
@@ -25,6 +25,8 @@ pub(super) struct Rule {
     /// Whether it names the operation, and so counts the light ones too.
     light_too: bool,
     pub(super) queue: Option<(Duration, usize)>,
+    /// The least threshold, in thousandths.
+    warns_from: u64,
     /// The key's, where it is a key's own limit.
     pub(super) key: Option<u128>,
 }
@@ -44,6 +46,7 @@ impl Rule {
                 OnExceed::Queue { timeout, length_max } => Some((*timeout, *length_max)),
                 OnExceed::Reject | OnExceed::Degrade { .. } => None,
             },
+            warns_from: limit.warn_permille.first().copied().map_or(u64::MAX, u64::from),
             key: key.map(|name| Label::new(name).digest()),
             limit: Arc::clone(limit),
         }
@@ -98,6 +101,10 @@ impl Rule {
 
     /// How many thresholds this share of a bound has passed.
     pub(super) fn level(&self, used: u64, most: u64) -> u8 {
+        // Mostly none, which takes no wide numbers to see.
+        if used < (most / 1000).saturating_mul(self.warns_from) {
+            return 0;
+        }
         let passed = |permille: &&u32| u128::from(used) * 1000 >= u128::from(most) * u128::from(**permille);
         self.limit.warn_permille.iter().take_while(passed).count() as u8
     }

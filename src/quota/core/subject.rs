@@ -82,7 +82,14 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// The values that it has of a dimension: several tags, else one.
     pub(super) fn values(&self, of: Dimension) -> impl Iterator<Item = Label<'a>> {
-        let one = match of {
+        let several = if of == Dimension::Tag { self.tags } else { &[] };
+        let one = several.is_empty().then(|| self.value(of));
+        several.iter().copied().chain(one)
+    }
+
+    /// The value that it has of a dimension, tags apart.
+    fn value(&self, of: Dimension) -> Label<'a> {
+        match of {
             Dimension::Team => self.team,
             Dimension::App => self.app,
             Dimension::User => self.user,
@@ -91,10 +98,7 @@ impl<'a> Ask<'a> {
             Dimension::Provider => self.provider.unwrap_or(Label::NONE),
             Dimension::Tag => Label::NONE,
             Dimension::Operation => Label { text: Some(self.operation.label()), digest: self.operation as u128 + 1 },
-        };
-        let several = if of == Dimension::Tag { self.tags } else { &[] };
-        let one = several.is_empty().then_some(one);
-        several.iter().copied().chain(one)
+        }
     }
 }
 
@@ -119,19 +123,18 @@ pub(super) const SEED: u128 = 0xeb44_acca_b455_d165_7c01_812c_f721_ad1d;
 
 impl Parts {
     pub(super) fn of(ask: &Ask<'_>) -> Self {
-        let mut parts = [0; 8];
-        for ((part, of), weight) in parts.iter_mut().zip(Dimension::ALL).zip(WEIGHTS) {
-            if of != Dimension::Tag {
-                *part = ask.values(of).next().map_or(0, |value| value.digest.wrapping_mul(weight));
-            }
-        }
-        Self(parts)
+        let mut weights = WEIGHTS.into_iter();
+        Self(Dimension::ALL.map(|of| ask.value(of).digest.wrapping_mul(weights.next().unwrap_or(0))))
     }
 
     /// Of these dimensions, as bits.
-    pub(super) fn sum(&self, dimensions: u8) -> u128 {
-        let used = self.0.iter().enumerate().filter(|(place, _)| dimensions >> place & 1 == 1);
-        used.fold(0, |sum, (_, part)| sum.wrapping_add(*part))
+    pub(super) fn sum(&self, mut dimensions: u8) -> u128 {
+        let mut sum = 0_u128;
+        while dimensions != 0 {
+            sum = sum.wrapping_add(self.0.get(dimensions.trailing_zeros() as usize).copied().unwrap_or(0));
+            dimensions &= dimensions - 1;
+        }
+        sum
     }
 
     /// Of the user alone.

@@ -98,7 +98,7 @@ impl Limits {
         for place in 0..BANKS as u8 {
             let mut open = self.books.open(1 << place, at);
             let now = open.now;
-            let Some(bank) = open.bank(place) else { continue };
+            let Some(bank) = open.bank(0) else { continue };
             view.meters += bank.len() as u64;
             view.crowded += bank.crowded;
             let Bank { meters, names, lines, .. } = bank;

@@ -20,24 +20,20 @@ pub(super) fn until(ends: u32, wall: SystemTime) -> Duration {
 /// When the windows that hold an instant end, by a clock at a fixed offset from UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Calendar {
-    offset: i32,
+    pub(super) offset: i32,
     ends: [u32; 3],
 }
 
 impl Calendar {
+    /// For what has no windows.
+    pub(super) const NONE: Self = Self { offset: 0, ends: [0; 3] };
+
     pub(super) fn of(seconds: u32, offset: i32) -> Self {
         let local = i64::from(seconds) + i64::from(offset);
         let days = local.div_euclid(DAY);
         let ends = [(local.div_euclid(HOUR) + 1) * HOUR, (days + 1) * DAY, next_month(days) * DAY];
         let utc = |local: i64| u32::try_from((local - i64::from(offset)).max(0)).unwrap_or(u32::MAX);
         Self { offset, ends: ends.map(utc) }
-    }
-
-    /// Makes it one of this offset.
-    pub(super) fn set(&mut self, seconds: u32, offset: i32) {
-        if self.offset != offset {
-            *self = Self::of(seconds, offset);
-        }
     }
 
     pub(super) fn ends(&self, span: Span) -> u32 {
