@@ -182,8 +182,9 @@ fn a_settlement_counts_in_the_window_that_admitted_it_and_in_no_other() {
     assert!(limits.check(&ask("", ""), amount(0, 21), clock.at()).is_err());
     clock.forward(Duration::from_nanos(1));
     let next = limits.reserve(&ask("", ""), amount(0, 100), clock.at()).unwrap();
-    // Yesterday's window bounds nothing any more, and today's is not asked.
-    assert!(matches!(crossing.extend(amount(0, 500), clock.at()), Extension::Fits));
+    // In yesterday's window nothing more fits, and today's is not asked.
+    assert!(matches!(crossing.extend(Amount::ZERO, clock.at()), Extension::Fits));
+    assert!(matches!(crossing.extend(amount(0, 500), clock.at()), Extension::Overdrawn));
     drop(crossing.settle(amount(0, 700), clock.at()));
     drop(next.settle(amount(0, 40), clock.at()));
     let view = limits.view(clock.at(), 1);
@@ -685,7 +686,7 @@ fn the_idle_are_let_go_and_those_who_spent_are_kept() {
     let meters = |clock: &Still| limits.view(clock.at(), 0).meters;
     let visit = |clock: &Still| {
         for user in 0..400 {
-            (0..40).for_each(|_| drop(limits.check(&ask(&format!("v{user}"), ""), ONE, clock.at())));
+            (0..80).for_each(|_| drop(limits.check(&ask(&format!("v{user}"), ""), ONE, clock.at())));
         }
     };
     // Whoever only ran is let go at once; rates stay for a minute, and money for its hour.

@@ -354,7 +354,7 @@ fn a_line_is_as_long_as_it_may_be() {
     let Turn::Refused(exceeded) = turn(&mut third, &flag(), clock.at()) else { panic!("the line is full") };
     assert_eq!(exceeded.wait, Some(WaitEnd::Full));
     assert!(exceeded.to_string().contains("its line is full"), "{exceeded}");
-    assert_eq!(limits.view(clock.at(), 1).limits[0].top[0].waiting, 2);
+    assert_eq!(limits.view(clock.at(), 9).limits[0].top.iter().map(|top| top.waiting).sum::<u64>(), 2);
     // Another's line is another's, and those in line keep their place when they ask again.
     let mut other = limits.enter(&ask("b", ""), ONE, clock.at());
     assert!(matches!(turn(&mut other, &flag(), clock.at()), Turn::Wait(_)));

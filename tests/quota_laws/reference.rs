@@ -99,8 +99,8 @@ impl Count {
                 let current = self.reached.get(&kind(window.unit, window.span)).unwrap();
                 let (unit, span) = kind(window.unit, window.span);
                 let (reserved, settled) = &self.windows[&(unit, span, current.clone())];
-                // One that is over bounds nothing any more.
-                asked == 0 || !reserved.contains_key(&id) || reserved.values().sum::<u64>() + settled + asked <= window.most
+                // In one that is over nothing more fits.
+                asked == 0 || reserved.contains_key(&id) && reserved.values().sum::<u64>() + settled + asked <= window.most
             })
     }
 

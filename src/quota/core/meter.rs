@@ -150,21 +150,22 @@ impl Meter {
         }
     }
 
-    /// Tells every bound of the rule that more for a reservation does not fit. Windows that are over bound nothing any more.
+    /// Tells every bound of the rule that more for a reservation does not fit. What a window that is over had left is not
+    /// known any more, so that nothing more can be said to fit there.
     pub(super) fn check_more(&mut self, rule: &Rule, admitted: &Admitted, more: Amount, now: Now, mut lacks: impl FnMut(Lack)) {
         if let Some(rates) = &mut self.rates {
             rates.expire(now.nanos);
         }
         self.check_rates(rule, &Asked { requests: 0, amount: more }, now, &mut lacks);
         for window in rule.windows() {
-            let asked = more.of(window.unit);
-            let Some(cell) = self.admitting(window, admitted) else { continue };
-            if asked == 0 || cell.used().saturating_add(asked) <= window.most {
-                continue;
+            let (asked, most, measure) = (more.of(window.unit), window.most, Measure::Window(window.unit, window.span));
+            let (used, held, again) = match self.admitting(window, admitted) {
+                Some(cell) => (cell.used(), cell.reserved, Again::In(until(cell.ends, now.wall))),
+                None => (most, 0, Again::Never),
+            };
+            if asked > 0 && used.saturating_add(asked) > most {
+                lacks(Lack { measure, most, used, held, asked, again, firm: false });
             }
-            let (used, held) = (cell.used(), cell.reserved);
-            let measure = Measure::Window(window.unit, window.span);
-            lacks(Lack { measure, most: window.most, used, held, asked, again: Again::In(until(cell.ends, now.wall)), firm: false });
         }
     }
 

@@ -91,8 +91,8 @@ impl Reservation {
 
     /// Reserves more, for a stream that outruns what it has: in every limit or in none.
     ///
-    /// Money and tokens of the calendar are those of the windows that admitted it; one that is over bounds nothing any
-    /// more. Tokens of the minute count from now on.
+    /// Money and tokens of the calendar are those of the windows that admitted it; where one is over nothing more fits, and
+    /// debt in it holds up nobody. Tokens of the minute count from now on.
     pub fn extend(&mut self, more: Amount, at: Moment) -> Extension {
         self.seen = at;
         let more = more.bounded();

@@ -25,6 +25,7 @@ pub struct Waiting {
 }
 
 /// How one who would wait stands.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and a box would cost each request an allocation")]
 pub enum Turn {
     /// It is in.
     Admitted(Reservation),
