@@ -344,7 +344,7 @@ fn a_limit_applies_to_what_it_selects() {
     let both = own(limit("l", &[], requests(0)), |limit| {
         limit.when = vec![when(Dimension::Model, &["gpt-*"]), when(Dimension::User, &["ann"])];
     });
-    assert!(limits(&clock, &[both.clone()]).reserve(&all, ONE, clock.at()).is_ok());
+    assert!(limits(&clock, std::slice::from_ref(&both)).reserve(&all, ONE, clock.at()).is_ok());
     assert!(limits(&clock, &[both]).reserve(&Ask { user: Label::new("ann"), ..all }, ONE, clock.at()).is_err());
     // A value whose text is not known is taken by every pattern: rather too strict than too loose.
     let unknown = Ask { user: Label::unknown(7), ..all };

@@ -8,22 +8,25 @@ use outrider::quota::Amount;
 
 const MINUTE: u64 = 60_000_000_000;
 
+/// Reserved by whom, and settled.
+type Spent = (HashMap<usize, u64>, u64);
+
 /// What one subject of one limit has.
 #[derive(Clone, Debug, Default)]
-pub struct Count {
+pub(crate) struct Count {
     /// (reservation, when, requests, tokens): what was admitted.
-    pub passed: Vec<(usize, u64, u64, u64)>,
-    pub running: Vec<usize>,
-    /// Reserved by whom, and settled, by unit, span and name of the window.
-    pub windows: HashMap<(bool, u8, String), (HashMap<usize, u64>, u64)>,
+    pub(crate) passed: Vec<(usize, u64, u64, u64)>,
+    pub(crate) running: Vec<usize>,
+    /// By unit, span and name of the window.
+    pub(crate) windows: HashMap<(bool, u8, String), Spent>,
     /// The latest window of each kind.
     reached: HashMap<(bool, u8), String>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Now {
-    pub nanos: u64,
-    pub wall: Duration,
+pub(crate) struct Now {
+    pub(crate) nanos: u64,
+    pub(crate) wall: Duration,
 }
 
 fn kind(unit: Unit, span: Span) -> (bool, u8) {
@@ -31,7 +34,7 @@ fn kind(unit: Unit, span: Span) -> (bool, u8) {
 }
 
 /// The window that holds an instant, by how it is written: the beginning of the date.
-pub fn name(span: Span, wall: Duration, offset: i32) -> String {
+pub(crate) fn name(span: Span, wall: Duration, offset: i32) -> String {
     let local = wall.as_secs().checked_add_signed(offset.into()).unwrap();
     let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(local)).to_string();
     let length = match span {
@@ -47,16 +50,16 @@ fn of(unit: Unit, amount: Amount) -> u64 {
 }
 
 impl Count {
-    pub fn requests(&self, now: Now) -> u64 {
+    pub(crate) fn requests(&self, now: Now) -> u64 {
         self.passed.iter().filter(|(_, at, ..)| at + MINUTE > now.nanos).map(|(_, _, requests, _)| requests).sum()
     }
 
-    pub fn tokens(&self, now: Now) -> u64 {
+    pub(crate) fn tokens(&self, now: Now) -> u64 {
         self.passed.iter().filter(|(_, at, ..)| at + MINUTE > now.nanos).map(|(.., tokens)| tokens).sum()
     }
 
     /// Reserved and settled in the window of now.
-    pub fn window(&self, limit: &Limit, unit: Unit, span: Span, now: Now) -> (u64, u64) {
+    pub(crate) fn window(&self, limit: &Limit, unit: Unit, span: Span, now: Now) -> (u64, u64) {
         let name = self.current(limit, unit, span, now);
         let (unit, span) = kind(unit, span);
         self.windows.get(&(unit, span, name)).map_or((0, 0), |(reserved, settled)| (reserved.values().sum(), *settled))
@@ -67,7 +70,7 @@ impl Count {
         self.reached.get(&kind(unit, span)).filter(|reached| **reached > own).cloned().unwrap_or(own)
     }
 
-    pub fn fits(&self, limit: &Limit, amount: Amount, now: Now) -> bool {
+    pub(crate) fn fits(&self, limit: &Limit, amount: Amount, now: Now) -> bool {
         let most = &limit.most;
         most.requests_per_minute.is_none_or(|most| self.requests(now) < most)
             && most.tokens_per_minute.is_none_or(|most| amount.tokens == 0 || self.tokens(now) + amount.tokens <= most)
@@ -79,7 +82,7 @@ impl Count {
             })
     }
 
-    pub fn reserve(&mut self, id: usize, limit: &Limit, amount: Amount, now: Now) {
+    pub(crate) fn reserve(&mut self, id: usize, limit: &Limit, amount: Amount, now: Now) {
         self.running.push(id);
         self.passed.push((id, now.nanos, 1, amount.tokens));
         for window in &limit.most.windows {
@@ -91,7 +94,7 @@ impl Count {
     }
 
     /// Whether more fits, in the windows that admitted it.
-    pub fn more_fits(&self, id: usize, limit: &Limit, more: Amount, now: Now) -> bool {
+    pub(crate) fn more_fits(&self, id: usize, limit: &Limit, more: Amount, now: Now) -> bool {
         let minute = limit.most.tokens_per_minute.is_none_or(|most| more.tokens == 0 || self.tokens(now) + more.tokens <= most);
         minute
             && limit.most.windows.iter().all(|window| {
@@ -104,7 +107,7 @@ impl Count {
             })
     }
 
-    pub fn extend(&mut self, id: usize, more: Amount, now: Now) {
+    pub(crate) fn extend(&mut self, id: usize, more: Amount, now: Now) {
         self.passed.push((id, now.nanos, 0, more.tokens));
         for ((usd, ..), (reserved, _)) in &mut self.windows {
             if let Some(own) = reserved.get_mut(&id) {
@@ -113,7 +116,7 @@ impl Count {
         }
     }
 
-    pub fn settle(&mut self, id: usize, reserved: Amount, actual: Amount, now: Now, cancelled: bool) {
+    pub(crate) fn settle(&mut self, id: usize, reserved: Amount, actual: Amount, now: Now, cancelled: bool) {
         self.running.retain(|other| *other != id);
         let mut unused = reserved.tokens.saturating_sub(actual.tokens);
         for (other, at, requests, tokens) in self.passed.iter_mut().rev() {
@@ -141,7 +144,7 @@ impl Count {
     }
 
     /// Puts back what was spent in the window of now.
-    pub fn put_back(&mut self, limit: &Limit, unit: Unit, span: Span, spent: Amount, now: Now) {
+    pub(crate) fn put_back(&mut self, limit: &Limit, unit: Unit, span: Span, spent: Amount, now: Now) {
         let name = self.current(limit, unit, span, now);
         let (usd, of_span) = kind(unit, span);
         self.reached.insert((usd, of_span), name.clone());
@@ -149,7 +152,7 @@ impl Count {
     }
 
     /// At most so much in any 60 seconds, of all that was ever admitted.
-    pub fn most_in_any_minute(&self) -> (u64, u64) {
+    pub(crate) fn most_in_any_minute(&self) -> (u64, u64) {
         let sum = |end: u64| {
             let inside = self.passed.iter().filter(|(_, at, ..)| *at <= end && at + MINUTE > end);
             inside.fold((0, 0), |(requests, tokens), (_, _, more, of)| (requests + more, tokens + of))
@@ -159,6 +162,6 @@ impl Count {
     }
 }
 
-pub fn cuts(limit: &Limit) -> bool {
+pub(crate) fn cuts(limit: &Limit) -> bool {
     limit.on_overrun == OnOverrun::Cut
 }
