@@ -44,7 +44,7 @@ fn a_long_log_lets_nobody_in_early_and_nobody_in_late_by_more_than_a_grain() {
     let mut admitted: Vec<u64> = Vec::new();
     let mut random = 7_u64;
     let (mut refusals, mut ideal) = (0, Vec::new());
-    for _ in 0..30_000 {
+    for _ in 0..15_000 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         clock.forward(Duration::from_micros(random >> 50));
         let now = clock.elapsed.as_nanos() as u64;
@@ -72,7 +72,7 @@ fn a_long_log_lets_nobody_in_early_and_nobody_in_late_by_more_than_a_grain() {
             }
         }
     }
-    assert!(refusals > 5000 && admitted.len() * 100 >= ideal.len() * 99, "{} of {}", admitted.len(), ideal.len());
+    assert!(refusals > 2000 && admitted.len() * 100 >= ideal.len() * 99, "{} of {}", admitted.len(), ideal.len());
 }
 
 #[test]
@@ -680,27 +680,27 @@ fn the_idle_are_let_go_and_those_who_spent_are_kept() {
         limit("runs", &[Dimension::User], concurrent(9)),
     ];
     let limits = limits(&clock, &all);
-    for user in 0..2000 {
+    for user in 0..500 {
         pass(&limits, &ask(&format!("u{user}"), ""), amount(0, 60), clock.at());
     }
     let meters = |clock: &Still| limits.view(clock.at(), 0).meters;
     let visit = |clock: &Still| {
-        for user in 0..400 {
+        for user in 0..160 {
             (0..80).for_each(|_| drop(limits.check(&ask(&format!("v{user}"), ""), ONE, clock.at())));
         }
     };
     // Whoever only ran is let go at once; rates stay for a minute, and money for its hour.
     visit(&clock);
-    assert_eq!(meters(&clock), 4000);
+    assert_eq!(meters(&clock), 1000);
     clock.forward(seconds(59));
     visit(&clock);
-    assert_eq!(meters(&clock), 4000);
+    assert_eq!(meters(&clock), 1000);
     clock.forward(seconds(1));
     visit(&clock);
-    assert_eq!(meters(&clock), 2000);
+    assert_eq!(meters(&clock), 500);
     clock.forward(seconds(3600 - 60 + 299));
     visit(&clock);
-    assert_eq!(meters(&clock), 2000);
+    assert_eq!(meters(&clock), 500);
     clock.forward(seconds(1));
     visit(&clock);
     assert_eq!(meters(&clock), 0);

@@ -13,6 +13,9 @@ pub(super) const METERS_MAX: usize = 1 << 15;
 /// Meters that each reservation looks at, to let go of those that are idle.
 const SWEPT: usize = 1;
 
+/// Meters that are looked at for each that was added: so many more that the idle cannot pile up.
+const SWEPT_GROWN: usize = 8;
+
 /// Meters that are looked at when there is no room for one more.
 const SWEPT_FULL: usize = 64;
 
@@ -43,6 +46,8 @@ pub(super) struct Bank {
     /// Meters that take in those for whom there is no room.
     others: Vec<Key>,
     hand: usize,
+    /// Meters that were added since it was last tidied.
+    grown: usize,
     capacity: usize,
 }
 
@@ -57,6 +62,7 @@ impl Bank {
             meters: Slab::default(),
             others: Vec::new(),
             hand: 0,
+            grown: 0,
             capacity,
         }
     }
@@ -101,6 +107,7 @@ impl Bank {
             Place::At(slot) => return slot,
             Place::New(key) => key,
         };
+        self.grown += 1;
         let slot = self.meters.insert(Meter::new(key, owner));
         let Self { index, meters, .. } = self;
         index.insert_unique(hash(key), slot, |slot| hash(meters.key(*slot)));
@@ -116,7 +123,7 @@ impl Bank {
 
     /// Looks at some more meters and lets go of those that are idle; at many more, where there is no room for another.
     pub(super) fn tidy(&mut self, now: Now) {
-        let count = if self.is_full() { SWEPT_FULL } else { SWEPT };
+        let count = if self.is_full() { SWEPT_FULL } else { SWEPT + SWEPT_GROWN * std::mem::take(&mut self.grown) };
         for _ in 0..count.min(self.meters.len()) {
             self.hand = if self.hand + 1 < self.meters.len() { self.hand + 1 } else { 0 };
             let slot = self.hand as u32;
