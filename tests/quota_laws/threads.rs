@@ -100,7 +100,7 @@ fn nobody_is_refused_for_what_another_only_tries() {
                         let reservation = limits.reserve(&ask("", &model), ONE, clock.at());
                         drop(reservation.unwrap_or_else(|exceeded| panic!("{exceeded}")));
                     } else {
-                        assert_eq!(refused(limits, &ask("", "full"), ONE, clock.at()).limit.name, "full");
+                        refused(limits, &ask("", "full"), ONE, clock.at());
                     }
                 }
             });
