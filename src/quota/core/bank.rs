@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
+use super::limits::split;
 use super::line::Line;
 use super::meter::{Key, Meter, Now};
+use super::rule::Rule;
 
 /// Meters that one bank holds at most.
 pub(super) const METERS_MAX: usize = 1 << 15;
 
-/// Meters that each reservation looks at, to let go of those that are idle.
-const SWEPT: usize = 1;
+/// Of so many reservations one looks at a meter, to let go of it if it is idle.
+const SWEPT_EACH: usize = 4;
 
 /// Meters that are looked at for each that was added: so many more that the idle cannot pile up.
 const SWEPT_GROWN: usize = 8;
@@ -27,8 +29,10 @@ const NAMES_MAX: usize = 4096;
 pub(super) enum Place {
     /// In this meter.
     At(u32),
-    /// In a meter of this key that is not there yet.
-    New(Key),
+    /// In a meter of its own, which is not there yet.
+    Own,
+    /// Among those for whom there is no room, whose meter is not there yet.
+    Others,
 }
 
 /// A bank.
@@ -46,8 +50,8 @@ pub(super) struct Bank {
     /// Meters that take in those for whom there is no room.
     others: Vec<Key>,
     hand: usize,
-    /// Meters that were added since it was last tidied.
-    grown: usize,
+    /// Reservations, and what is to be looked at for meters that were added.
+    due: usize,
     capacity: usize,
 }
 
@@ -62,7 +66,7 @@ impl Bank {
             meters: Slab::default(),
             others: Vec::new(),
             hand: 0,
-            grown: 0,
+            due: 0,
             capacity,
         }
     }
@@ -80,15 +84,15 @@ impl Bank {
         self.index.find(hash(key), |slot| self.meters.key(*slot) == key).copied()
     }
 
-    /// Where a subject is counted: in its own meter, or where there is no room for one, in `other`.
+    /// Where a subject is counted: in its own meter, or where there is no room for one, among the others.
     ///
-    /// As long as `other` holds something, newcomers join it even if there is room again: one of them may be in it
+    /// As long as the others' meter holds something, newcomers join it even if there is room again: one of them may be in it
     /// already, and would get its limit twice.
-    pub(super) fn place(&mut self, key: Key, other: Key, now: Now) -> Place {
+    pub(super) fn place(&mut self, key: Key, rule: &Rule, now: Now) -> Place {
         if let Some(slot) = self.find(key) {
             return Place::At(slot);
         }
-        if let Some(slot) = self.other(other)
+        if let Some(slot) = self.other(rule)
             && (self.is_full() || !self.idle(slot, now))
         {
             self.crowded += 1;
@@ -96,22 +100,23 @@ impl Bank {
         }
         if self.is_full() {
             self.crowded += 1;
-            return Place::New(other);
+            return Place::Others;
         }
-        Place::New(key)
+        Place::Own
     }
 
     /// The meter at a place. A new one may get a name, to be shown.
-    pub(super) fn ensure(&mut self, place: Place, owner: u32, other: Key, name: impl FnOnce() -> Option<Box<str>>) -> u32 {
+    pub(super) fn ensure(&mut self, place: Place, key: Key, rule: &Rule, name: impl FnOnce() -> Option<Box<str>>) -> u32 {
         let key = match place {
             Place::At(slot) => return slot,
-            Place::New(key) => key,
+            Place::Own => key,
+            Place::Others => split(rule.other()),
         };
-        self.grown += 1;
-        let slot = self.meters.insert(Meter::new(key, owner));
+        self.due += SWEPT_GROWN * SWEPT_EACH;
+        let slot = self.meters.insert(Meter::new(key, rule.owner()));
         let Self { index, meters, .. } = self;
         index.insert_unique(hash(key), slot, |slot| hash(meters.key(*slot)));
-        if key == other {
+        if place == Place::Others {
             self.others.push(key);
         } else if self.names.len() < NAMES_MAX
             && let Some(name) = name()
@@ -123,7 +128,9 @@ impl Bank {
 
     /// Looks at some more meters and lets go of those that are idle; at many more, where there is no room for another.
     pub(super) fn tidy(&mut self, now: Now) {
-        let count = if self.is_full() { SWEPT_FULL } else { SWEPT + SWEPT_GROWN * std::mem::take(&mut self.grown) };
+        self.due += 1;
+        let count = if self.is_full() { SWEPT_FULL } else { self.due / SWEPT_EACH };
+        self.due %= SWEPT_EACH;
         for _ in 0..count.min(self.meters.len()) {
             self.hand = if self.hand + 1 < self.meters.len() { self.hand + 1 } else { 0 };
             let slot = self.hand as u32;
@@ -134,8 +141,8 @@ impl Bank {
         }
     }
 
-    fn other(&self, other: Key) -> Option<u32> {
-        if self.others.is_empty() { None } else { self.find(other) }
+    fn other(&self, rule: &Rule) -> Option<u32> {
+        if self.others.is_empty() { None } else { self.find(split(rule.other())) }
     }
 
     fn idle(&mut self, slot: u32, now: Now) -> bool {

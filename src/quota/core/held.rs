@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bank::Place;
 use super::books::Open;
-use super::limits::{Limits, split};
+use super::limits::Limits;
 use super::meter::{Admitted, Asked, Ended, Key, Meter};
 use super::reservation::Admission;
 use super::rule::Rule;
@@ -64,7 +64,7 @@ impl Held {
             double: false,
             lacks: false,
             queued: false,
-            place: Place::New(key),
+            place: Place::Own,
             key,
             admitted: Admitted::default(),
         });
@@ -93,7 +93,7 @@ impl Held {
             let Some((hold, rule)) = rest.first_mut().and_then(|hold| hold.with(limits)) else { continue };
             let calendar = open.calendar(rule);
             let Some(bank) = open.bank(hold.open) else { continue };
-            hold.place = bank.place(hold.key, split(rule.other()), now);
+            hold.place = bank.place(hold.key, rule, now);
             let of_rule = |other: &&Hold| other.rule == hold.rule;
             hold.double =
                 rule.per_tag && before.iter().rev().take_while(of_rule).any(|other| (other.bank, other.place) == (hold.bank, hold.place));
@@ -106,7 +106,7 @@ impl Held {
                 verdict.add(rule, lack);
             };
             match hold.place {
-                Place::New(key) => Meter::new(key, 0).check(rule, &calendar, &ask, now, &mut lacks),
+                Place::Own | Place::Others => Meter::new(hold.key, 0).check(rule, &calendar, &ask, now, &mut lacks),
                 Place::At(slot) => {
                     if rule.queue.is_some() && bank.lines.get(&slot).is_some_and(|line| line.is_before(ticket)) {
                         lacks(rule.stands_behind());
@@ -128,8 +128,7 @@ impl Held {
             let Some((hold, rule)) = hold.with(limits).filter(|(hold, _)| !hold.double) else { continue };
             let calendar = open.calendar(rule);
             let Some(bank) = open.bank(hold.open) else { continue };
-            let slot = bank
-                .ensure(hold.place, rule.owner(), split(rule.other()), || ask.filter(|_| rule.crowd.is_none()).map(|ask| rule.name(ask)));
+            let slot = bank.ensure(hold.place, hold.key, rule, || ask.filter(|_| rule.crowd.is_none()).map(|ask| rule.name(ask)));
             hold.place = Place::At(slot);
             let Some(meter) = bank.meter(slot) else { continue };
             hold.admitted = meter.admit(rule, &calendar, bound, now);
@@ -194,7 +193,7 @@ impl Held {
             let Some((hold, rule)) = hold.with(limits) else { continue };
             let Some(bank) = open.bank(hold.open) else { continue };
             let Some((timeout, length_max)) = rule.queue.filter(|_| hold.queued || hold.lacks && !hold.double) else { continue };
-            let slot = bank.ensure(hold.place, rule.owner(), split(rule.other()), || None);
+            let slot = bank.ensure(hold.place, hold.key, rule, || None);
             hold.place = Place::At(slot);
             let line = bank.lines.entry(slot).or_default();
             if !hold.queued && line.len() >= length_max {

@@ -113,9 +113,9 @@ impl Limits {
                     return;
                 }
                 bank.tidy(now);
-                let other = split(rule.other());
-                let place = bank.place(split(key), other, now);
-                let slot = bank.ensure(place, rule.owner(), other, || rule.crowd.is_none().then(|| rule.name(ask)));
+                let key = split(key);
+                let place = bank.place(key, rule, now);
+                let slot = bank.ensure(place, key, rule, || rule.crowd.is_none().then(|| rule.name(ask)));
                 if let Some(meter) = bank.meter(slot) {
                     meter.restore(rule, &then, &calendar, spent, now);
                 }

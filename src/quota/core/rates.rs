@@ -84,8 +84,11 @@ impl Rates {
         if at + MINUTE <= now {
             return;
         }
-        // Entries only ever move to later instants, so that the first one not before `at` has it.
-        let place = self.entries.partition_point(|entry| entry.at < at);
+        // Entries only ever move to later instants, so that the first one not before `at` has it; that is often the last.
+        let last = self.entries.len().saturating_sub(1);
+        let before = last.checked_sub(1).and_then(|before| self.entries.get(before));
+        let is_last = before.is_none_or(|before| before.at < at);
+        let place = if is_last { last } else { self.entries.partition_point(|entry| entry.at < at) };
         if let Some(entry) = self.entries.get_mut(place) {
             let (requests, tokens) = (requests.min(entry.requests), tokens.min(entry.tokens));
             entry.requests -= requests;
