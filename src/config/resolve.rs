@@ -129,6 +129,10 @@ pub(super) fn resolve(reading: Reading<'_>, text: &str) -> Result<(Config, Vec<F
     let models = models(&reading, &root, &providers, &overrides);
     let limits = limits::limits(&reading, &root, &models);
     let outrider_keys = super::keys::keys(&reading, &root, &models);
+    if bootstrap.identity.require_key && outrider_keys.is_empty() {
+        let at = root.table("identity", keys::IDENTITY).spot("require_key");
+        reading.warn(&at, "nobody gets in: there are no [[keys]] (`outrider key new` makes one)");
+    }
     let policy = Policy { limits, keys: outrider_keys, ..Policy::new(values::digest(text), providers.resolved, models, overrides) };
     let (watched, warnings) = reading.finish()?;
     Ok((Config { bootstrap, policy, watched }, warnings))

@@ -164,6 +164,11 @@ fn the_number_of_limits_is_bounded() {
 
 #[test]
 fn what_has_no_effect_is_told() {
+    let locked = warnings(&format!("{PROVIDERS}[identity]\nrequire_key = true"));
+    assert_eq!(
+        locked,
+        ["conf/sidecar.toml:5:15: identity.require_key: nobody gets in: there are no [[keys]] (`outrider key new` makes one)"]
+    );
     let text = format!(
         "[[limits]]\nname = \"a\"\nmax_concurrent = 1\ntime_zone = \"UTC\"\non_overrun = \"cut\"\n[[limits]]\nname = \"b\"\ntokens_per_minute = 1\non_overrun = \"cut\"\n{PROVIDERS}"
     );
