@@ -161,11 +161,6 @@ pub enum OnOverrun {
 }
 
 impl Most {
-    /// Whether nothing is bounded.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// The bound in a calendar window, where there is one.
     pub fn window(&self, unit: Unit, span: Span) -> Option<u64> {
         self.windows.iter().find(|window| (window.unit, window.span) == (unit, span)).map(|window| window.most)

@@ -58,7 +58,7 @@ fn parse(text: &Text) -> Result<Digest, String> {
             "is a key, not its digest: whoever reads this file could use it (`outrider key new` prints the digest of a new one)".into()
         );
     }
-    let hex = text.value.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.is_ascii());
+    let hex = text.value.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
     let digits: Option<Vec<u8>> =
         hex.map(|hex| hex.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect()).unwrap_or_default();
     let digits = digits.ok_or("expected \"sha256:\" and 64 hex digits, as `outrider key new` prints them")?;

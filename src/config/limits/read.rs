@@ -158,7 +158,7 @@ fn most(reading: &Reading<'_>, table: &Table<'_, '_>) -> Most {
         concurrent: count("max_concurrent", CONCURRENT_MAX),
         windows: Window::kinds().filter_map(window).collect(),
     };
-    if most.is_empty() && !keys::MOST.iter().any(|key| table.has(key)) {
+    if !keys::MOST.iter().any(|key| table.has(key)) {
         reading.fault(&table.at, format!("bounds nothing: expected one or more of {}", keys::MOST.join(", ")));
     }
     most

@@ -202,6 +202,7 @@ fn a_key_says_whom_it_stands_for() {
     let [bare, named] = <[_; 2]>::try_from(loaded(super::EVERYTHING).policy.keys).unwrap();
     assert_eq!((bare.name.as_str(), bare.digest.to_string().as_str()), ("9f86d081884c", DIGEST));
     assert_eq!(bare.digest, Digest::of("test"));
+    assert_eq!(format!("{:?}", bare.digest), DIGEST);
     assert_eq!((&bare.team, &bare.expires, bare.models.len(), &bare.limit), (&None, &None, 0, &None));
     assert!(bare.allows("anything"));
     assert_eq!([&named.team, &named.app, &named.user].map(|text| text.as_deref()), [Some("t"), Some("a"), Some("u")]);
@@ -245,6 +246,14 @@ fn faults_of_keys_have_their_place_and_never_tell_a_key() {
             &[
                 "2:10: keys[0].digest: is a key, not its digest: whoever reads this file could use it (`outrider key new` prints the digest of a new one)",
             ],
+        ),
+        (
+            "[[keys]]\ndigest = \"sha256:9f86d0\"",
+            &["2:10: keys[0].digest: expected \"sha256:\" and 64 hex digits, as `outrider key new` prints them"],
+        ),
+        (
+            "[[keys]]\ndigest = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+            &["2:10: keys[0].digest: expected \"sha256:\" and 64 hex digits, as `outrider key new` prints them"],
         ),
         (
             "[[keys]]\ndigest = \"sha256:secret\"",
