@@ -9,6 +9,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::{Amount, Ask, Exceeded, Limits, Moment, Reservation, Turn};
 use crate::base::clock::{self, WallClock};
+use crate::config::OnExceed;
 
 impl Limits {
     /// Like [`Limits::reserve`], and waits in line where the limits that do not fit say so: first come, first served among
@@ -19,6 +20,11 @@ impl Limits {
     /// It does not fit, did not in time, or the line is full.
     pub async fn admit(self: &Arc<Self>, ask: &Ask<'_>, bound: Amount, wall: &dyn WallClock) -> Result<Reservation, Box<Exceeded>> {
         let moment = || Moment { now: clock::now(), wall: wall.now() };
+        // Mostly there is room, or nothing to wait for.
+        match self.reserve(ask, bound, moment()) {
+            Err(exceeded) if matches!(exceeded.then, OnExceed::Queue { .. }) => {}
+            done => return done,
+        }
         let mut waiting = self.enter(ask, bound, moment());
         let mut alarm: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|context| {
