@@ -106,7 +106,10 @@ struct World {
     next: usize,
     /// Whether nothing comes to more than was reserved for it.
     honest: bool,
+    /// Whether what is counted may be more than any limit that is in force now: that of an earlier policy, or, after a
+    /// restart, what was spent while the clock was set back, which counted in the window that it had reached.
     reloaded: bool,
+    stepped_back: bool,
     /// By how much money and tokens outran their reservations.
     overrun: Amount,
 }
@@ -156,6 +159,7 @@ impl World {
             next: 0,
             honest,
             reloaded: false,
+            stepped_back: false,
             overrun: Amount::ZERO,
         }
     }
@@ -199,6 +203,7 @@ impl World {
                 // Further back than a correction of the clock it is another matter.
                 let earliest = self.latest.saturating_sub(seconds(300));
                 self.clock.wall = Duration::from_secs_f64(wall).max(earliest);
+                self.stepped_back |= *by < 0;
             }
             Step::Reload(scale) => {
                 self.policy = Arc::new(policy_of(u64::from(*scale) + 1));
@@ -293,6 +298,7 @@ impl World {
 
     /// What was under way is settled at what was noted of it, and what is kept is put back.
     fn restart(&mut self) {
+        self.reloaded |= self.stepped_back;
         for open in std::mem::take(&mut self.open) {
             self.keep(open.who, open.wall, open.noted.unwrap_or(open.reserved));
         }
