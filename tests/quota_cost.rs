@@ -93,6 +93,19 @@ fn a_hundred_thousand_users_fit_into_30_megabytes() {
     eprintln!("{} bytes for each of 100,000 users with 5 bounds, {} meters", used / 100_000, view.meters);
     assert!(view.crowded == 0 && view.meters >= 200_000);
     assert!(used <= 30_000_000, "{used} bytes");
+    // Nor does a subject take more that asks very often: half a million requests of one minute.
+    let limits = busy(begun);
+    let used = resident().saturating_sub(before + used);
+    assert!(limits.view(at, 1).limits[0].top[0].measures[0].settled == 500_000 && used < 1_000_000, "{used} bytes");
+}
+
+fn busy(begun: clock::Instant) -> Arc<Limits> {
+    let limits = limits(vec![limit("rate", &[], Most { requests_per_minute: Some(600_000), ..Most::default() })]);
+    for request in 0..500_000_u64 {
+        let at = Moment { now: begun + Duration::from_micros(request * 100), wall: wall() };
+        drop(limits.reserve(&plain(), BOUND, at).unwrap().settle(ACTUAL, at));
+    }
+    limits
 }
 
 fn plain() -> Ask<'static> {

@@ -37,6 +37,24 @@ fn a_minute_has_no_edge_and_refills_in_no_burst() {
 }
 
 #[test]
+fn each_instant_counts_for_itself() {
+    let mut clock = Still::new();
+    let limits = limits(&clock, &[limit("l", &[], Most { requests_per_minute: Some(2), tokens_per_minute: Some(60), ..Most::default() })]);
+    pass(&limits, &ask("", ""), amount(10, 0), clock.at());
+    clock.forward(Duration::from_millis(10));
+    pass(&limits, &ask("", ""), amount(50, 0), clock.at());
+    // The first to leave makes room for a request, and the second for this many tokens.
+    assert_eq!(refused(&limits, &ask("", ""), amount(0, 0), clock.at()).again, Again::In(Duration::from_millis(59_990)));
+    let exceeded = refused(&limits, &ask("", ""), amount(30, 0), clock.at());
+    assert_eq!((exceeded.measure, exceeded.again), (Measure::TokensPerMinute, Again::In(seconds(60))));
+    clock.forward(Duration::from_millis(59_990));
+    pass(&limits, &ask("", ""), amount(10, 0), clock.at());
+    refused(&limits, &ask("", ""), amount(0, 0), clock.at());
+    clock.forward(Duration::from_millis(10));
+    pass(&limits, &ask("", ""), amount(50, 0), clock.at());
+}
+
+#[test]
 fn a_long_log_lets_nobody_in_early_and_nobody_in_late_by_more_than_a_grain() {
     const MOST: u64 = 1000;
     let mut clock = Still::new();
@@ -203,8 +221,17 @@ fn debt_holds_until_the_window_ends() {
     let [money, minute] = [0, 1].map(|place| view.limits[place].top[0].measures[0]);
     assert_eq!((money.settled, money.free(), money.debt(), money.permille()), (250, 0, 150, 2500));
     assert_eq!((minute.settled, minute.debt()), (300, 200));
-    // What asks for nothing of a bound is not held up by it.
+    // What asks for nothing of a bound is not held up by it, nor is a stream that asks for nothing more of it.
     assert!(limits.check(&ask("", ""), Amount::ZERO, clock.at()).is_ok());
+    let mut free = limits.reserve(&ask("", ""), Amount::ZERO, clock.at()).unwrap();
+    assert!(matches!(free.extend(amount(1, 0), clock.at()), Extension::Overdrawn));
+    free.cancel(clock.at());
+    let money = super::support::limits(&clock, &[limit("l", &[], window(Unit::Usd, Span::Hour, 100))]);
+    drop(money.reserve(&ask("", ""), amount(0, 50), clock.at()).unwrap().settle(amount(0, 250), clock.at()));
+    let mut free = money.reserve(&ask("", ""), Amount::ZERO, clock.at()).unwrap();
+    assert!(matches!(free.extend(amount(9, 0), clock.at()), Extension::Fits));
+    assert!(matches!(free.extend(amount(9, 1), clock.at()), Extension::Overdrawn));
+    drop(free);
     assert_eq!(refused(&limits, &ask("", ""), amount(1, 0), clock.at()).again, Again::In(seconds(60)));
     clock.forward(seconds(60));
     assert!(limits.check(&ask("", ""), amount(100, 0), clock.at()).is_ok());
@@ -571,6 +598,17 @@ fn thresholds_of_rates_are_told_once_a_minute() {
 }
 
 #[test]
+fn a_threshold_is_reached_at_its_share_exactly() {
+    let clock = Still::new();
+    for most in [5, 1000, 1005, 1_000_000] {
+        let limits = limits(&clock, &[own(limit("l", &[], tokens(most)), |limit| limit.warn_permille = vec![800])]);
+        let told = |tokens| limits.reserve(&ask("", ""), amount(tokens, 0), clock.at()).unwrap().take_crossings().len();
+        assert_eq!(told(most * 4 / 5 - 1), 0, "{most}");
+        assert_eq!(told(1), 1, "{most}");
+    }
+}
+
+#[test]
 fn thresholds_of_concurrency_are_told_once_a_minute() {
     let mut clock = Still::new();
     let limits = limits(&clock, &[own(limit("l", &[], concurrent(2)), |limit| limit.warn_permille = vec![1000])]);
@@ -790,6 +828,23 @@ fn refused_or(limits: &Arc<Limits>, ask: &Ask<'_>, clock: Still) {
     if let Ok(()) = limits.check(ask, amount(0, 31), clock.at()) {
         panic!("one of the crowd has room of its own, while the crowd's count runs");
     }
+}
+
+#[test]
+fn the_crowd_of_a_limit_is_its_own() {
+    let clock = Still::new();
+    let both = [limit("a", &[Dimension::User], requests(5)), limit("b", &[Dimension::User], requests(2))];
+    let limits = Limits::with_room(&policy(&both), clock.origin(), 0);
+    pass(&limits, &ask("u", ""), ONE, clock.at());
+    pass(&limits, &ask("u", ""), ONE, clock.at());
+    assert_eq!(refused(&limits, &ask("u", ""), ONE, clock.at()).limit.name, "b");
+    // Nor is it the count of those who are not named: in each of 16 banks one has a count of his own, and one is the
+    // first of the crowd.
+    let limits = Limits::with_room(&policy(&[limit("l", &[Dimension::User], requests(1))]), clock.origin(), 1);
+    pass(&limits, &ask("", ""), ONE, clock.at());
+    let names: Vec<_> = (0..400).map(|user| format!("u{user}")).collect();
+    let passed = names.iter().filter(|name| limits.reserve(&ask(name, ""), ONE, clock.at()).is_ok()).count();
+    assert_eq!(passed, 31);
 }
 
 #[test]

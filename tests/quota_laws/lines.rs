@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outrider::base::clock::{self, Instant, StillClock};
 use outrider::config::{Dimension, Limit, Most, OnExceed, Span, Unit};
-use outrider::quota::{Again, Limits, Moment, Reservation, Turn, WaitEnd, Waiting};
+use outrider::quota::{Again, Limits, Measure, Moment, Reservation, Turn, WaitEnd, Waiting};
 use proptest::prelude::*;
 
 use super::support::*;
@@ -264,6 +264,30 @@ fn one_who_waits_for_his_own_holds_up_nobody_else() {
     let mut second = limits.enter(&ask("a", ""), ONE, clock.at());
     assert!(matches!(turn(&mut second, &flag(), clock.at()), Turn::Wait(_)));
     assert!(limits.reserve(&ask("b", ""), ONE, clock.at()).is_ok());
+}
+
+#[test]
+fn who_comes_behind_is_told_what_others_wait_for() {
+    let cases = [
+        (concurrent(1), Measure::Concurrent),
+        (requests(1), Measure::RequestsPerMinute),
+        (tokens(1), Measure::TokensPerMinute),
+        (window(Unit::Tokens, Span::Hour, 1), Measure::Window(Unit::Tokens, Span::Hour)),
+    ];
+    for (most, measure) in cases {
+        let mut clock = Still::new();
+        let limits = limits(&clock, &[queue(limit("l", &[], most), 86_400, 9)]);
+        let held = limits.reserve(&ask("", ""), ONE, clock.at()).unwrap();
+        let mut waiting = limits.enter(&ask("", ""), ONE, clock.at());
+        assert!(matches!(turn(&mut waiting, &flag(), clock.at()), Turn::Wait(_)));
+        drop(held);
+        clock.forward(seconds(3600));
+        // There is room, and somebody before.
+        let exceeded = refused(&limits, &ask("", ""), ONE, clock.at());
+        assert_eq!((exceeded.measure, exceeded.most, exceeded.used), (measure, 1, 1));
+        drop(waiting);
+        pass(&limits, &ask("", ""), ONE, clock.at());
+    }
 }
 
 #[test]
