@@ -3,8 +3,10 @@
 //! Results go to stdout and logs to stderr. The exit code is 0 for done, 1 for failed, 2 for wrong usage.
 
 mod explain;
+mod key;
 mod usage;
 
+pub use key::{NewKey, entropy, new_key};
 pub use usage::{Usage, usage};
 
 use std::ffi::OsString;
@@ -76,6 +78,8 @@ pub enum Command {
     },
     /// Show spend and tokens.
     Usage(Usage),
+    /// Make an outrider key.
+    NewKey(NewKey),
 }
 
 /// How to log.
@@ -123,6 +127,7 @@ Examples:
   outrider print-config              show what counts, with every default
   outrider explain < request.json    show what would happen to a request, and why
   outrider usage --by team,model     show spend and tokens
+  outrider key new --app ranker      make a key for an app
   outrider run --help                say more about a command
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.")]
@@ -198,6 +203,25 @@ A stretch of time in which --since lies counts whole: minutes, and for what is o
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.")]
     Usage(Usage),
+    /// Make outrider keys, which tell apps behind one listener apart
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    #[command(after_help = "\
+Examples:
+  outrider key new --team search --app ranker")]
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Make a key: shown once, with the TOML that holds its digest
+    #[command(after_help = "\
+Examples:
+  outrider key new --team search --app ranker
+  outrider key new --name ci --models fast,gpt-4.1-mini --expires 2027-01-31")]
+    New(NewKey),
 }
 
 /// Understands a command line, the program's name first. The error may also be the text of `--help` or `--version`:
@@ -220,6 +244,7 @@ pub fn parse<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) 
             return Err(Line::command().error(ErrorKind::ArgumentConflict, text));
         }
         Some(Sub::Check { file }) => Command::Check { file },
+        Some(Sub::Key { command: KeyCommand::New(key) }) => Command::NewKey(key),
     };
     Ok(Invocation { command, log })
 }
@@ -324,7 +349,7 @@ mod tests {
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Usage, "{line}");
             assert!(out.is_empty() && !err.is_empty(), "{line}");
         }
-        for command in ["", " run", " check", " print-config", " explain", " usage"] {
+        for command in ["", " run", " check", " print-config", " explain", " usage", " key", " key new"] {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let line = format!("outrider{command} --help");
             assert_eq!(refuse(&parse(line.split(' ')).unwrap_err(), &mut out, &mut err), Exit::Done, "{line}");

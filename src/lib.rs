@@ -9,6 +9,7 @@ pub mod dialect;
 pub mod telemetry;
 pub mod policy;
 pub mod journal;
+pub mod quota;
 pub mod upstream;
 pub mod credential;
 pub mod echo;

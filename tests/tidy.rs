@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 /// A module may use those to its left.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "base",
     "ir",
     "config",
     "dialect",
     "telemetry",
     "policy",
+    "quota",
     "journal",
     "upstream",
     "credential",

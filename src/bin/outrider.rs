@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Explain { config, asked } => {
             cli::explain(config.as_deref(), &asked, &Outside::process(), &mut std::io::stdin().lock(), &mut stdout, &mut stderr)
         }
+        Command::NewKey(key) => cli::new_key(&key, cli::entropy, &mut stdout, &mut stderr),
         Command::Run { config } => {
             let human = std::io::stderr().is_terminal();
             let format = match invocation.log.format {

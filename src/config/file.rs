@@ -135,6 +135,19 @@ impl<'a> Reading<'a> {
         Some(Text { value: fetched.value, at, outside: fetched.outside })
     }
 
+    fn decimal(&self, value: &Spanned<DeValue<'_>>, at: Spot) -> Option<Text> {
+        let spelled = match value.get_ref() {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::String(_) => return self.text(value, at),
+            other => {
+                self.mismatch(&at, "a number, as 0.25", other);
+                return None;
+            }
+        };
+        Some(Text { value: spelled.trim_start_matches('+').replace('_', ""), at, outside: false })
+    }
+
     fn mismatch(&self, at: &Spot, expected: &str, found: &DeValue<'_>) {
         self.fault(at, format!("expected {expected}, found {}", kind_of(found)));
     }
@@ -280,6 +293,32 @@ impl<'r, 'd> Table<'r, 'd> {
         Some(names)
     }
 
+    /// A string, or an array of strings; none of them empty.
+    pub(super) fn name_or_names(&self, key: &str) -> Option<Vec<Text>> {
+        let (value, at) = self.get(key)?;
+        match value.get_ref() {
+            DeValue::String(_) => Some(self.name(key).into_iter().collect()),
+            DeValue::Array(_) => self.names(key),
+            other => {
+                self.reading.mismatch(&at, "a string or an array of strings", other);
+                None
+            }
+        }
+    }
+
+    /// A date or time, as it is spelled, or a string.
+    pub(super) fn instant(&self, key: &str) -> Option<Text> {
+        let (value, at) = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Datetime(instant) => Some(Text { value: instant.to_string(), at, outside: false }),
+            DeValue::String(_) => self.reading.text(value, at),
+            other => {
+                self.reading.mismatch(&at, "a date, as 2027-01-31, or an instant, as 2027-01-31T12:00:00Z", other);
+                None
+            }
+        }
+    }
+
     /// A boolean.
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         let (value, at) = self.get(key)?;
@@ -307,16 +346,7 @@ impl<'r, 'd> Table<'r, 'd> {
     /// A number that is not negative, as it is spelled: a price must not pass through a float.
     pub(super) fn decimal(&self, key: &str) -> Option<Text> {
         let (value, at) = self.get(key)?;
-        let spelled = match value.get_ref() {
-            DeValue::Float(number) => number.as_str(),
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-            DeValue::String(_) => return self.reading.text(value, at),
-            other => {
-                self.reading.mismatch(&at, "a number, as 0.25", other);
-                return None;
-            }
-        };
-        Some(Text { value: spelled.trim_start_matches('+').replace('_', ""), at, outside: false })
+        self.reading.decimal(value, at)
     }
 
     /// A date, in days since 1970.
@@ -335,7 +365,17 @@ impl<'r, 'd> Table<'r, 'd> {
 
     /// A share from 0 to 1, as 0.05, in thousandths.
     pub(super) fn permille(&self, key: &str) -> Option<u32> {
-        let text = self.decimal(key)?;
+        self.share(&self.decimal(key)?)
+    }
+
+    /// An array of shares from 0 to 1, in thousandths.
+    pub(super) fn permilles(&self, key: &str) -> Option<Vec<u32>> {
+        let elements = self.array(key, "an array of shares from 0 to 1, as [0.8]")?;
+        let spelled = elements.into_iter().filter_map(|(value, at)| self.reading.decimal(value, at));
+        Some(spelled.filter_map(|text| self.share(&text)).collect())
+    }
+
+    fn share(&self, text: &Text) -> Option<u32> {
         let share = text.value.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
         if share.is_none() {
             self.reading.fault(&text.at, "expected a share from 0 to 1, as 0.05");

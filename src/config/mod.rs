@@ -8,7 +8,9 @@ pub mod catalog;
 mod credential;
 mod file;
 mod find;
+mod keys;
 mod kinds;
+mod limits;
 mod load;
 mod locate;
 mod overrides;
@@ -25,7 +27,9 @@ mod values;
 mod tests;
 
 pub use catalog::Facts;
-pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource, Key};
+pub use credential::{Aws, AwsKey, AwsKeys, Credential, Entra, EntraGrant, Google, GoogleSource, ProviderKey};
+pub use keys::{Digest, KEY_PREFIX, Key};
+pub use limits::{Dimension, Limit, Most, OnExceed, OnOverrun, Selector, Span, Unit, Window};
 pub use load::{Loaded, Outside, Rejected};
 pub use locate::Finding;
 pub use overrides::{CapabilityRow, Overrides, PriceRow, Said, Subject};
@@ -96,6 +100,8 @@ pub struct Identity {
     pub team: Option<String>,
     /// The app.
     pub app: Option<String>,
+    /// Whether callers must present an outrider key.
+    pub require_key: bool,
 }
 
 /// Everything has a bound, and the bound has a name with its unit.
@@ -170,6 +176,10 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// What it knows of models, beside the catalogue.
     pub overrides: Overrides,
+    /// Limits, in the order of the file.
+    pub limits: Vec<Arc<Limit>>,
+    /// Outrider keys, in the order of the file.
+    pub keys: Vec<Arc<Key>>,
     /// The aliases again, by name.
     by_name: HashMap<String, Arc<Model>>,
 }
@@ -181,7 +191,7 @@ impl Policy {
         for model in &models {
             by_name.entry(model.name.clone()).or_insert_with(|| Arc::clone(model));
         }
-        Self { version, providers, models, routes: Vec::new(), overrides, by_name }
+        Self { version, providers, models, routes: Vec::new(), limits: Vec::new(), keys: Vec::new(), overrides, by_name }
     }
 }
 
@@ -200,7 +210,7 @@ pub struct Provider {
     /// How its paths are built.
     pub layout: Layout,
     /// How requests to it are authorised: by one of these, or not at all.
-    pub keys: Vec<Key>,
+    pub keys: Vec<ProviderKey>,
     /// What else its table says of its place and credential, as it may be shown.
     pub told: Vec<(&'static str, String)>,
     /// Headers sent with each request (`anthropic-version`, `openai-organization`).
@@ -216,8 +226,8 @@ impl Provider {
     }
 
     /// One of its keys, by its place.
-    pub fn key(&self, index: usize) -> &Key {
-        self.keys.get(index).or(self.keys.first()).unwrap_or(&Key::NONE)
+    pub fn key(&self, index: usize) -> &ProviderKey {
+        self.keys.get(index).or(self.keys.first()).unwrap_or(&ProviderKey::NONE)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The effective configuration as TOML again: every default visible, every secret redacted.
 
+mod limits;
+
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -26,6 +28,8 @@ pub fn render(config: &Config) -> String {
     config.policy.providers.iter().for_each(|each| provider(&mut out, each));
     config.policy.models.iter().for_each(|each| model(&mut out, each));
     config.policy.routes.iter().for_each(|each| route(&mut out, each));
+    config.policy.limits.iter().for_each(|each| limits::limit(&mut out, each));
+    config.policy.keys.iter().for_each(|each| limits::key(&mut out, each));
     config.policy.overrides.prices.iter().for_each(|each| price(&mut out, each));
     config.policy.overrides.capabilities.iter().for_each(|each| capability(&mut out, each));
     out.0
@@ -53,6 +57,7 @@ fn identity(out: &mut Toml, identity: &Identity) {
             None => out.none(key),
         }
     }
+    out.raw("require_key", if identity.require_key { "true" } else { "false" });
 }
 
 fn bounds(out: &mut Toml, bounds: &Bounds) {

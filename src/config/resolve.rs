@@ -13,14 +13,14 @@ use super::overrides::Overrides;
 use super::provider::Providers;
 use super::routes;
 use super::strategy;
-use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, state, values};
+use super::{Bootstrap, Bounds, Config, Identity, Listen, Model, Policy, Target, limits, state, values};
 
 /// The keys of each table.
 pub(super) mod keys {
     pub(in super::super) const ROOT: &[&str] =
-        &["listen", "identity", "state", "bounds", "providers", "models", "routes", "prices", "capabilities"];
+        &["listen", "identity", "state", "bounds", "providers", "models", "routes", "limits", "keys", "prices", "capabilities"];
     pub(in super::super) const LISTEN: &[&str] = &["app", "unix", "admin", "drain_timeout", "hosts", "origins", "workers"];
-    pub(in super::super) const IDENTITY: &[&str] = &["team", "app"];
+    pub(in super::super) const IDENTITY: &[&str] = &["team", "app", "require_key"];
     pub(in super::super) const BOUNDS: &[&str] = &[
         "head_bytes_max",
         "headers_max",
@@ -135,6 +135,35 @@ pub(super) mod keys {
         "sampling",
         "system_in_messages",
     ];
+    pub(in super::super) const LIMITS: &[&str] = &[
+        "name",
+        "when",
+        "scope",
+        // From here on what a limit has wherever it stands.
+        "per",
+        // What is bounded.
+        "requests_per_minute",
+        "tokens_per_minute",
+        "max_concurrent",
+        "budget_usd_per_hour",
+        "budget_usd_per_day",
+        "budget_usd_per_month",
+        "tokens_per_hour",
+        "tokens_per_day",
+        "tokens_per_month",
+        "time_zone",
+        "on_exceed",
+        "queue_timeout",
+        "queue_max",
+        "degrade_to",
+        "on_overrun",
+        "warn_at",
+    ];
+    /// What a key's own limit has.
+    pub(in super::super) const OWN_LIMIT: &[&str] = LIMITS.split_at(3).1;
+    /// What limits bound.
+    pub(in super::super) const MOST: &[&str] = LIMITS.split_at(4).1.split_at(9).0;
+    pub(in super::super) const KEY: &[&str] = &["digest", "name", "team", "app", "user", "expires", "models", "limits"];
     pub(in super::super) const RETRY: &[&str] = &["attempts", "budget"];
     pub(in super::super) const HEDGE: &[&str] = &["after_p", "max_ratio"];
     pub(in super::super) const TIMEOUT: &[&str] = &["connect", "first_token", "idle", "total"];
@@ -158,7 +187,13 @@ pub(super) fn resolve(reading: Reading<'_>, text: &str) -> Result<(Config, Vec<F
     let providers = Providers::read(&reading, &root);
     let overrides = Overrides::read(&reading, &root, &providers);
     let models = models(&reading, &root, &providers, &overrides);
-    let mut policy = Policy::new(values::digest(text), providers.resolved, models, overrides);
+    let limits = limits::limits(&reading, &root, &models);
+    let outrider_keys = super::keys::keys(&reading, &root, &models);
+    if bootstrap.identity.require_key && outrider_keys.is_empty() {
+        let at = root.table("identity", keys::IDENTITY).spot("require_key");
+        reading.warn(&at, "nobody gets in: there are no [[keys]] (`outrider key new` makes one)");
+    }
+    let mut policy = Policy { limits, keys: outrider_keys, ..Policy::new(values::digest(text), providers.resolved, models, overrides) };
     policy.routes = routes::read(&reading, &root, &policy);
     let (watched, warnings) = reading.finish()?;
     Ok((Config { bootstrap, policy, watched }, warnings))
@@ -218,7 +253,11 @@ fn checked(reading: &Reading<'_>, table: &Table<'_, '_>, key: &str, check: fn(&s
 
 fn identity(root: &Table<'_, '_>) -> Identity {
     let table = root.table("identity", keys::IDENTITY);
-    Identity { team: table.name("team").map(|text| text.value), app: table.name("app").map(|text| text.value) }
+    Identity {
+        team: table.name("team").map(|text| text.value),
+        app: table.name("app").map(|text| text.value),
+        require_key: table.flag("require_key").unwrap_or_default(),
+    }
 }
 
 fn bounds(reading: &Reading<'_>, root: &Table<'_, '_>) -> Bounds {

@@ -13,6 +13,7 @@ use super::*;
 use crate::base::FaultKind;
 use crate::ir::{MaxTokensName, Thinking};
 
+mod limits;
 mod overrides;
 mod providers;
 mod routes;
@@ -80,11 +81,9 @@ fn each_fault_has_its_place_and_key_and_what_was_meant() {
         ("[listen]\n drain = \"1s\"", &["2:2: listen.drain: unknown key (did you mean \"drain_timeout\"?)"]),
         (
             "[cache]\nenabled = true",
-            &["1:2: cache: unknown key (known here: listen, identity, state, bounds, providers, models, routes, prices, capabilities)"],
-        ),
-        (
-            "[[limits]]",
-            &["1:3: limits: unknown key (known here: listen, identity, state, bounds, providers, models, routes, prices, capabilities)"],
+            &[
+                "1:2: cache: unknown key (known here: listen, identity, state, bounds, providers, models, routes, limits, keys, prices, capabilities)",
+            ],
         ),
         ("[listen]\napp = 4141", &["2:7: listen.app: expected a string, found a number"]),
         (
@@ -624,6 +623,7 @@ workers = 2
 [identity]
 team = "a \"quoted\" team"
 app = "env:OUTRIDER_APP"
+require_key = true
 [state]
 dir = "env:OUTRIDER_STATE"
 max_bytes = "17MB"
@@ -699,6 +699,43 @@ when = { model = ["auto", "gpt-*"], operation = "chat", stream = true, min_input
 use = "m"
 [[routes]]
 deny = "not here"
+[[limits]]
+name = "all"
+per = ["team", "operation"]
+when = { model = ["m", "gpt-*"], user = "bot-*" }
+scope = "local"
+requests_per_minute = 6_00
+tokens_per_minute = 7
+max_concurrent = 8
+budget_usd_per_hour = 0.000000001
+budget_usd_per_day = "1.50"
+budget_usd_per_month = 1_000
+tokens_per_hour = 1
+tokens_per_day = 2
+tokens_per_month = 3
+time_zone = "-03:30"
+on_exceed = "queue"
+queue_timeout = "1s"
+queue_max = 2
+on_overrun = "cut"
+warn_at = [0.9, 0.5]
+[[limits]]
+name = "other"
+max_concurrent = 0
+on_exceed = "degrade"
+degrade_to = "m"
+warn_at = []
+[[keys]]
+digest = "sha256:9F86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+[[keys]]
+digest = "sha256:0086d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+name = "named"
+team = "t"
+app = "a"
+user = "u"
+expires = 2027-01-31T12:00:00+02:00
+models = ["m"]
+limits = { per = ["user"], requests_per_minute = 1 }
 [[prices]]
 provider = "plain"
 model = "x*"
@@ -831,6 +868,8 @@ fn the_example_and_print_config_have_every_key() {
         keys::RETRY,
         keys::HEDGE,
         keys::TIMEOUT,
+        keys::LIMITS,
+        keys::KEY,
         keys::PRICES,
         keys::CAPABILITIES,
         keys::ROUTE,

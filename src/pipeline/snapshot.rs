@@ -12,7 +12,7 @@ use crate::base::Fault;
 use crate::base::clock;
 use crate::base::rng::RootRng;
 use crate::config::catalog::price::Prices;
-use crate::config::{Bounds, Identity, Key, Model, Policy, Provider, Strategy, Target};
+use crate::config::{Bounds, Identity, Model, Policy, Provider, ProviderKey, Strategy, Target};
 use crate::policy::choose::{Chooser, Entrant};
 use crate::policy::fleet::{AliasState, Fleet, TargetState};
 use crate::policy::health::Health;
@@ -123,7 +123,7 @@ fn reads(model: &Model) -> bool {
 
 impl RouteTarget {
     fn new(label: String, model: &str, provider: &Provider, prices: &Prices, stores: &Stores) -> Self {
-        let keys: Vec<u64> = provider.keys.iter().map(Key::id).collect();
+        let keys: Vec<u64> = provider.keys.iter().map(ProviderKey::id).collect();
         Self {
             header: HeaderValue::from_str(&label).unwrap_or(HeaderValue::from_static("unprintable")),
             state: stores.fleet.target(&label, &keys, stores.rng.fork(), clock::now()),

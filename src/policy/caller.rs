@@ -113,7 +113,7 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     fn of(headers: &[(&str, &str)]) -> Caller<'static> {
-        static IDENTITY: Identity = Identity { team: None, app: None };
+        static IDENTITY: Identity = Identity { team: None, app: None, require_key: false };
         let pairs =
             headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap()));
         let mut map = HeaderMap::new();
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(of(&[("x-outrider-user", "")]).or_user(None).user, None);
         let long = "x".repeat(513);
         assert_eq!(of(&[("x-outrider-user", &long)]).or_user(Some(&Text::plain(long.as_str()))).user, None);
-        let identity = Identity { team: Some("search".into()), app: None };
+        let identity = Identity { team: Some("search".into()), app: None, require_key: false };
         let caller = Caller::of(&identity, &HeaderMap::new());
         assert_eq!((caller.team.as_deref(), caller.app, caller.key), (Some("search"), None, None));
     }

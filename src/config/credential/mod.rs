@@ -202,14 +202,14 @@ pub enum GoogleSource {
 
 /// One of a provider's keys.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct ProviderKey {
     /// How requests are authorised by it.
     pub credential: Credential,
     /// Its text where it is always the same, to be removed from whatever the upstream echoes.
     pub secret: Option<Secret>,
 }
 
-impl Key {
+impl ProviderKey {
     /// No key.
     pub(super) const NONE: Self = Self { credential: Credential::None, secret: None };
 
@@ -235,7 +235,7 @@ const KEYS_MAX: usize = 100;
 /// What a provider's table says of its credential.
 pub(super) struct Read {
     /// None where requests go out without.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<ProviderKey>,
     /// What else the table says, as it may be shown.
     pub(super) told: Vec<(&'static str, String)>,
 }
@@ -247,7 +247,7 @@ impl Read {
 
     /// A credential that is not the same each time.
     fn one(credential: Credential, told: Vec<(&'static str, String)>) -> Self {
-        Self { keys: vec![Key { credential, secret: None }], told }
+        Self { keys: vec![ProviderKey { credential, secret: None }], told }
     }
 }
 
@@ -293,7 +293,7 @@ pub(super) fn static_key(reading: &Reading<'_>, table: &Table<'_, '_>, kind: &Ki
     let sound = texts.iter().filter(|text| !names_a_variable(reading, text, kind));
     let (headers, secrets): (Vec<_>, Vec<_>) = sound.filter_map(|text| key_header(reading, text, kind.auth)).unzip();
     let keys = headers.into_iter().zip(Secret::together(secrets));
-    Read { keys: keys.map(|(credential, secret)| Key { credential, secret: Some(secret) }).collect(), told: Vec::new() }
+    Read { keys: keys.map(|(credential, secret)| ProviderKey { credential, secret: Some(secret) }).collect(), told: Vec::new() }
 }
 
 fn names_a_variable(reading: &Reading<'_>, text: &Text, kind: &Kind) -> bool {
@@ -317,9 +317,9 @@ fn key_header(reading: &Reading<'_>, text: &Text, auth: Auth) -> Option<(Credent
 }
 
 /// A key that travels as a bearer token, though no key of the table holds it.
-fn static_header(reading: &Reading<'_>, at: &Spot, key: &str) -> Option<Key> {
+fn static_header(reading: &Reading<'_>, at: &Spot, key: &str) -> Option<ProviderKey> {
     let text = Text { value: key.to_owned(), at: at.clone(), outside: true };
-    key_header(reading, &text, Auth::Bearer).map(|(credential, secret)| Key { credential, secret: Some(secret) })
+    key_header(reading, &text, Auth::Bearer).map(|(credential, secret)| ProviderKey { credential, secret: Some(secret) })
 }
 
 /// Tokens that are refused in the header of keys: Anthropic's of a subscription, and Entra's and Google's own.

@@ -92,7 +92,7 @@ fn vertex_is_where_its_project_and_location_are() {
 #[test]
 fn a_provider_may_have_several_keys() {
     let keys = |provider: &Provider| -> Vec<String> {
-        let shown = |key: &Key| format!("{:?} {}", key.credential, key.secret.as_ref().unwrap().reveal());
+        let shown = |key: &ProviderKey| format!("{:?} {}", key.credential, key.secret.as_ref().unwrap().reveal());
         provider.keys.iter().map(shown).collect()
     };
     let text = |keys: &str| format!("[providers.p]\nkind = \"anthropic\"\napi_key = {keys}\n");
@@ -108,7 +108,7 @@ fn a_provider_may_have_several_keys() {
     // Whichever is sent, none is shown; the longest goes first, since one may be the beginning of another.
     let hidden: Vec<_> = provider.key(2).secret.as_ref().unwrap().hidden().collect();
     assert_eq!(hidden, ["sk-ant-oat-2", "sk-ant-1", "sk-file", "sk-env"]);
-    let ids: std::collections::HashSet<_> = provider.keys.iter().map(Key::id).collect();
+    let ids: std::collections::HashSet<_> = provider.keys.iter().map(ProviderKey::id).collect();
     assert_eq!((ids.len(), provider.key(0).id()), (4, only(&text("\"sk-ant-1\""), &[], &[]).key(0).id()));
     // One alone is hidden alone, and a place that no key has is the first one's: a reload may have taken keys away.
     let one = only(&text("[\"k-1\"]"), &[], &[]);

@@ -52,7 +52,7 @@ impl Default for World {
             model: "gpt-5-mini",
             operation: Operation::Chat,
             headers,
-            identity: Identity { team: Some("search".into()), app: Some("ranker".into()) },
+            identity: Identity { team: Some("search".into()), app: Some("ranker".into()), require_key: false },
             features: Features {
                 input_tokens: 400,
                 output_tokens_max: Some(100),
