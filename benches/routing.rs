@@ -8,14 +8,16 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use outrider::base::clock::{self, SystemClock, WallClock};
 use outrider::base::rng::RootRng;
-use outrider::config::{Config, Outside};
+use outrider::config::{Config, Outside, State};
 use outrider::dialect::codec;
 use outrider::ir::{Dialect, Operation};
+use outrider::journal::Journal;
 use outrider::pipeline::{Snapshot, Stores, order};
 use outrider::policy::caller::Caller;
 use outrider::policy::features::Features;
@@ -30,12 +32,13 @@ const REPEATS: u32 = 1_000;
 fn main() {
     let outside = Outside { env: &|_| None, read: &|_| Err(std::io::ErrorKind::NotFound.into()) };
     let config = Config::parse(Path::new("bench.toml"), &policy(), &outside).unwrap_or_else(|faults| panic!("{faults}")).config;
-    let snapshot = Snapshot::new(config.policy);
+    let snapshot = Snapshot::new(config.policy, &config.bootstrap.identity);
     let sinks = Sinks { meters: Meters::new(), team: String::new(), app: String::new(), failures: Failures::default() };
-    let stores = Stores::new(config.bootstrap.bounds, config.bootstrap.identity, sinks);
+    let journal = Arc::new(Journal::still(&State::default(), SystemTime::UNIX_EPOCH, &RootRng::seeded(1)));
+    let stores = Stores::new(config.bootstrap.bounds, config.bootstrap.identity, journal, sinks);
     let body = request();
     let (headers, at) = (HeaderMap::new(), SystemClock.now());
-    let caller = Caller::of(&stores.identity, &headers);
+    let caller = Caller::of(&stores.identity, None, &headers);
     let request = codec(Dialect::OpenAiChat).decode_request(body.as_bytes()).unwrap();
     let features = Features::of(&request);
     let mut rng = RootRng::seeded(1).fork();

@@ -22,8 +22,9 @@ use crate::base::body::Body;
 use crate::base::clock::{SystemClock, WallClock};
 use crate::base::drain::{Drain, DrainState};
 use crate::base::rng::RootRng;
-use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected};
+use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected, State};
 use crate::credential::Credentials;
+use crate::journal::Journal;
 use crate::pipeline::{self, Env, Pipeline, Shared, Snapshot, Stores};
 use crate::server::admin::{ADMIN_CONNECTIONS_MAX, Admin};
 use crate::server::{self, EdgeRules, Gate, Listener, Server, Service};
@@ -78,7 +79,10 @@ pub fn run(config: Option<&Path>, mut ready: impl FnMut(&str, &str)) -> Result<(
     let local = |listener: &TcpListener| listener.local_addr().map_err(system("listener"));
     let (app_address, admin_address) = (local(&app)?, local(&admin)?);
 
-    let shared = Arc::new(share(&loaded, &bootstrap));
+    let chance = RootRng::from_system();
+    let journal = Journal::open(&bootstrap.state, Arc::new(SystemClock), &chance);
+    let shared = Arc::new(share(&loaded, &bootstrap, journal));
+    restore(&shared);
     let gate = Gate::new(bootstrap.bounds.connections_max);
     let tls = Arc::new(TlsSetup::default());
     let mut workers = Vec::new();
@@ -156,7 +160,7 @@ fn raise_file_limit(bootstrap: &Bootstrap) {
     }
 }
 
-fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
+fn share(loaded: &Loaded, bootstrap: &Bootstrap, journal: Arc<Journal>) -> Shared {
     let identity = bootstrap.identity.clone();
     let sinks = Sinks {
         meters: Meters::new(),
@@ -169,8 +173,8 @@ fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
     Shared {
         credentials: Credentials::new(Arc::clone(&wall)),
         env: Env { wall, rng: RootRng::from_system() },
-        snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(loaded.config.policy.clone()))),
-        stores: Stores::new(bootstrap.bounds.clone(), bootstrap.identity.clone(), sinks),
+        snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(loaded.config.policy.clone(), &bootstrap.identity))),
+        stores: Stores::new(bootstrap.bounds.clone(), bootstrap.identity.clone(), journal, sinks),
         drain: Drain::default(),
     }
 }
@@ -179,7 +183,9 @@ fn share(loaded: &Loaded, bootstrap: &Bootstrap) -> Shared {
 pub fn explain(loaded: &Loaded, head: Parts, body: Bytes) -> Result<Vec<u8>, String> {
     let bootstrap = &loaded.config.bootstrap;
     let upstream = Arc::new(Upstream::new(Connector::Network(Arc::default()), bootstrap.bounds.idle_connections_max));
-    let line = Pipeline { shared: Arc::new(share(loaded, bootstrap)), upstream };
+    // Nothing is sent, so nothing is written down.
+    let journal = Journal::still(&State::default(), SystemClock.now(), &RootRng::from_system());
+    let line = Pipeline { shared: Arc::new(share(loaded, bootstrap, Arc::new(journal))), upstream };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|cause| format!("no runtime: {cause}"))?;
     runtime.block_on(pipeline::explain(&line, head, body)).map_err(|fault| fault.to_string())
 }
@@ -264,6 +270,7 @@ async fn mind(shared: &Shared, status: &Status, loaded: Loaded, mut signals: Sig
         tokio::select! {
             _ = tick.tick() => {
                 shared.stores.sinks.meters.upkeep();
+                restore(shared);
                 if reload.changed() {
                     reload.apply(shared, status);
                 }
@@ -292,7 +299,18 @@ async fn drain(shared: &Shared, mut signals: Signals, gate: &Gate, drain_timeout
     shared.drain.cut();
     // The error events are on their way; what does not leave in this time is lost with its connection.
     let _grace_over = tokio::time::timeout(CUT_GRACE, gate.emptied()).await;
+    shared.stores.journal.close(shared.env.wall.now());
     tracing::info!(message = "drained");
+}
+
+/// Puts back what earlier processes spent, as soon as the journal knows: at the start, or when another process lets go of it.
+fn restore(shared: &Shared) {
+    let Some(recovered) = shared.stores.journal.recovered() else { return };
+    let (exchanges, cost) = recovered.settled_by_estimate();
+    if exchanges > 0 {
+        tracing::warn!(message = "the last process ended amid exchanges, which are settled at their estimates", exchanges, cost_usd = %cost);
+    }
+    shared.restore(&recovered);
 }
 
 /// Watches the files of a configuration and brings a new one into force.
@@ -349,7 +367,7 @@ impl Reload {
             tracing::warn!(message = "configuration", warning = %warning);
         }
         if format!("{:?}", loaded.config.bootstrap) != format!("{:?}", self.bootstrap) {
-            tracing::warn!(message = "listen, identity and bounds take effect by a restart only");
+            tracing::warn!(message = "listen, identity, state and bounds take effect by a restart only");
         }
         for (path, stamp) in stamps(&loaded.config.watched) {
             self.seen.entry(path).or_insert(stamp);
@@ -357,7 +375,8 @@ impl Reload {
         self.seen.retain(|path, _| loaded.config.watched.contains(path));
         let before = shared.snapshot.borrow().policy.version.clone();
         let version = loaded.config.policy.version.clone();
-        shared.snapshot.send_replace(Arc::new(Snapshot::new(loaded.config.policy.clone())));
+        let after = shared.snapshot.borrow().after(loaded.config.policy.clone(), &shared.stores.identity);
+        shared.snapshot.send_replace(Arc::new(after));
         meters.policy(&version, (version != before).then_some(before.as_str()));
         meters.reload(true);
         status.reloaded(loaded.config);

@@ -4,6 +4,7 @@
 //! [`ModelTraits`]. Adding a dialect is one folder and one line in [`codec`].
 
 pub mod anthropic;
+pub mod asked;
 pub mod bedrock;
 mod broken;
 mod call_id;

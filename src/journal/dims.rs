@@ -15,6 +15,13 @@ const TEXTS: usize = 7;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserHash(pub(super) u64);
 
+impl UserHash {
+    /// As limits count it.
+    pub fn digest(self) -> u128 {
+        self.0.into()
+    }
+}
+
 impl fmt::Display for UserHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -135,6 +135,11 @@ impl Journal {
         self.shared.settings.on_full == OnFull::Admit || self.shared.settings.dir.is_none() || self.shared.works.load(Ordering::Relaxed)
     }
 
+    /// Whether there is a directory to keep it in.
+    pub fn is_kept(&self) -> bool {
+        self.shared.settings.dir.is_some()
+    }
+
     /// The hash under which a user is accounted, here and after a restart.
     pub fn user(&self, name: &str) -> UserHash {
         self.shared.user_key.read().unwrap_or_else(PoisonError::into_inner).hash(name)

@@ -1,22 +1,26 @@
 //! The account of one exchange: opened when its head arrives, closed exactly once, whatever happens.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use http::HeaderValue;
 
+use super::Shared;
+use super::funds::{End, Funds, Upper};
 use super::snapshot::RouteTarget;
 use crate::base::clock::{self, Instant};
 use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Origin};
 use crate::ir::{Operation, Usage};
+use crate::journal::{self, StatusClass};
 use crate::policy::charge::{self, Charge};
 use crate::policy::choose::Watch;
 use crate::policy::health::Health;
 use crate::policy::quote::Quote;
-use crate::telemetry::{Ending, Record, Sinks};
+use crate::quota::{Amount, Crossing, Exceeded, Left};
+use crate::telemetry::{Ending, Record};
 
 /// An open account. Dropping it without closing means that the caller went away.
 pub struct Account {
@@ -26,44 +30,81 @@ pub struct Account {
     pub target: Option<HeaderValue>,
     /// Who is answering.
     pub served: Option<Served>,
-    /// What was spent on tries that lost a race.
-    lost: NanoUsd,
-    sinks: Arc<Sinks>,
-    open: Arc<AtomicUsize>,
+    /// What is reserved.
+    pub(super) funds: Option<Funds>,
+    /// Prompts that are with a provider and have no answer yet: the one that is asked, and a hedge beside it.
+    asking: [Option<Prompt>; 2],
+    /// What was spent on tries that gave no answer.
+    lost: Amount,
+    /// How much is reserved for such tries.
+    covered: Amount,
+    shared: Arc<Shared>,
     closed: bool,
 }
 
 /// The target that answers an exchange, to be told how the answer ended.
 pub struct Served {
-    /// Its health.
-    pub health: Arc<Health>,
-    /// Who learns how it went.
-    pub watch: Watch,
+    /// Its health, and who learns how it went; an answer that passes unread teaches nothing.
+    pub judges: Option<(Arc<Health>, Watch)>,
     /// What it charges.
     pub quote: Arc<Quote>,
     /// When it was asked.
     pub at: SystemTime,
 }
 
+/// A prompt that was sent.
+pub(super) struct Prompt {
+    /// What the target charges.
+    pub quote: Arc<Quote>,
+    /// Tokens, by estimate.
+    pub input_tokens: u64,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl Prompt {
+    /// What it costs by itself.
+    fn charge(&self) -> Charge {
+        let usage = Usage { input_tokens: Some(self.input_tokens), output_tokens: Some(0), ..Usage::default() };
+        Charge::of(self.quote.tariff(), &usage, &charge::Served { estimated: true, ..charge::Served::once(self.at) })
+    }
+
+    /// The same, as limits count it.
+    pub(super) fn amount(&self) -> Amount {
+        Amount { tokens: self.input_tokens, cost: self.charge().cost() }
+    }
+}
+
 impl Served {
     fn ended(self, ending: &Ending, usage: &Usage) {
         let now = clock::now();
+        let Some((health, watch)) = self.judges else { return };
         match ending {
-            Ending::Complete => self.watch.answered(usage, now),
+            Ending::Complete => watch.answered(usage, now),
             Ending::Failed(fault) if fault.origin == Origin::Upstream => {
-                self.health.failed_late(fault, now);
-                self.watch.failed(now);
+                health.failed_late(fault, now);
+                watch.failed(now);
             }
-            Ending::Failed(_) | Ending::ClientGone => self.watch.left(now),
+            Ending::Failed(_) | Ending::ClientGone => watch.left(now),
         }
     }
 }
 
 impl Account {
-    /// Opens the account of an exchange that begins now; `open` counts those that are open.
-    pub fn open(id: ExchangeId, now: Instant, sinks: Arc<Sinks>, open: Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self { record: Record::begin(id, now), target: None, served: None, lost: NanoUsd::ZERO, sinks, open, closed: false }
+    /// Opens the account of an exchange that begins now.
+    pub fn open(id: ExchangeId, now: Instant, shared: Arc<Shared>) -> Self {
+        shared.stores.exchanges.fetch_add(1, Ordering::Relaxed);
+        Self {
+            record: Record::begin(id, now),
+            target: None,
+            served: None,
+            funds: None,
+            asking: [None, None],
+            lost: Amount::ZERO,
+            covered: Amount::ZERO,
+            shared,
+            closed: false,
+        }
     }
 
     /// A target is asked, or was asked last; with it so many tries are made.
@@ -73,27 +114,111 @@ impl Account {
         self.target = Some(names.header.clone());
     }
 
+    /// Tells the journal what may come, before this target is asked.
+    pub(super) fn intend(&mut self, target: &str) {
+        let stores = &self.shared.stores;
+        if let Some(funds) = &mut self.funds {
+            funds.intend(self.record.id, &stores.identity, target, &stores.journal);
+        }
+    }
+
+    /// The alias that serves instead of the one asked for, and the limit that sent it there.
+    pub(super) fn degraded(&self) -> Option<(&str, &str)> {
+        Some((self.record.model.as_deref()?, self.record.degraded_by.as_deref()?))
+    }
+
+    /// What the limits that apply had left.
+    pub(super) fn left(&self) -> Option<&Left> {
+        self.funds.as_ref().map(Funds::left)
+    }
+
+    /// A prompt goes out.
+    pub(super) fn sends(&mut self, prompt: Prompt) {
+        if let Some(slot) = self.asking.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(prompt);
+        }
+    }
+
+    /// The prompts that went out have been answered, or accounted for one by one.
+    pub(super) fn answered(&mut self) {
+        self.asking = [None, None];
+    }
+
     /// Charges what is known of the usage by now. What was spent on tries that lost a race is there already.
     pub fn charge(&mut self) {
         let Some(served) = &self.served else { return };
-        if self.record.operation == Some(Operation::CountTokens) {
+        let untold = self.record.usage == Usage::default();
+        if self.record.operation == Some(Operation::CountTokens) || (untold && self.record.operation == Some(Operation::Opaque)) {
             return;
         }
         let answer = charge::Served { estimated: self.record.estimated, ..charge::Served::once(served.at) };
         let charge = Charge::of(served.quote.tariff(), &self.record.usage, &answer);
-        self.record.cost = Some(self.lost.saturating_add(charge.cost()));
+        self.record.cost = Some(self.lost.cost.saturating_add(charge.cost()));
         self.record.price_unknown |= charge.price_unknown;
         self.record.price_revision = charge.revision;
     }
 
-    /// A try was given up that had been sent a prompt of so many tokens, by estimate: it is paid for.
-    pub fn lose(&mut self, quote: &Quote, input_tokens: u64, at: SystemTime) {
-        let usage = Usage { input_tokens: Some(input_tokens), output_tokens: Some(0), ..Usage::default() };
-        let lost = Charge::of(quote.tariff(), &usage, &charge::Served { estimated: true, ..charge::Served::once(at) });
-        self.lost = self.lost.saturating_add(lost.cost());
-        self.record.cost = Some(self.lost);
-        self.record.hedge_lost_tokens += input_tokens;
-        self.record.price_unknown |= lost.price_unknown;
+    /// A try was given up that had been sent a prompt: it is paid for.
+    pub(super) fn lose(&mut self, prompt: &Prompt) {
+        if self.record.operation == Some(Operation::CountTokens) {
+            return;
+        }
+        self.lost = self.lost.plus(prompt.amount());
+        self.record.cost = Some(self.lost.cost);
+        self.record.lost_tokens = self.lost.tokens;
+        self.record.price_unknown |= prompt.charge().price_unknown;
+    }
+
+    /// Whether there is room for another prompt beside the one that is out; then it is reserved.
+    pub(super) fn affords(&mut self, prompt: &Prompt) -> bool {
+        self.cover(prompt.amount())
+    }
+
+    /// Whether there is room for another try beside what is lost already; then it is reserved.
+    pub(super) fn covers_lost(&mut self) -> bool {
+        self.cover(self.lost.minus(self.covered))
+    }
+
+    fn cover(&mut self, more: Amount) -> bool {
+        let at = self.shared.moment();
+        let fits = more == Amount::ZERO || self.funds.as_mut().is_none_or(|funds| funds.grow_if_fits(more, at));
+        if fits {
+            self.covered = self.covered.plus(more);
+        }
+        fits
+    }
+
+    /// A stream has come so far: where it outran what is reserved, more is.
+    ///
+    /// # Errors
+    /// A limit says to cut.
+    pub(super) fn outruns(&mut self, usage: &Usage, output_bytes: u64) -> Result<(), Box<Exceeded>> {
+        let Some(upper) = self.funds.as_ref().map(|funds| *funds.upper()) else { return Ok(()) };
+        let input = usage.input_tokens.unwrap_or(0);
+        let written = if upper.open_ended { tokens_of_bytes(output_bytes) } else { 0 };
+        let output = usage.output_tokens.unwrap_or(0).max(written);
+        if input <= upper.estimate.input_tokens && output <= upper.estimate.output_tokens {
+            return Ok(());
+        }
+        // Some more than is there already, so that not each piece asks anew.
+        let ahead = |now: u64, had: u64| if now > had { now.saturating_add(now / 4).saturating_add(256) } else { had };
+        let (input_tokens, output_tokens) = (upper.estimate.input_tokens.max(input), ahead(output, upper.estimate.output_tokens));
+        let cost = self.served.as_ref().map_or(NanoUsd::ZERO, |served| {
+            let bound = |input_tokens, output_tokens| {
+                charge::bound(served.quote.tariff(), served.at, None, &charge::Upper { input_tokens, output_tokens, searches: 0 })
+            };
+            let before = bound(upper.estimate.input_tokens, upper.estimate.output_tokens);
+            NanoUsd(bound(input_tokens, output_tokens).0.saturating_sub(before.0))
+        });
+        let cost = upper.estimate.cost.saturating_add(cost);
+        let upper = Upper { estimate: journal::Estimate { input_tokens, output_tokens, cost }, ..upper };
+        let at = self.shared.moment();
+        if let Some(funds) = &mut self.funds {
+            funds.grow(upper, at)?;
+        }
+        let target = self.record.target.as_ref().map(|(label, _)| Arc::clone(label));
+        self.intend(target.as_deref().unwrap_or_default());
+        Ok(())
     }
 
     /// Closes it. Only the first call counts.
@@ -101,18 +226,61 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        let shared = Arc::clone(&self.shared);
+        shared.stores.exchanges.fetch_sub(1, Ordering::Relaxed);
+        for prompt in std::mem::take(&mut self.asking).iter().flatten() {
+            // The provider was at work on it, and will be paid.
+            self.lose(prompt);
+            self.record.estimated = true;
+        }
         self.estimate(ending);
         self.charge();
+        self.settle(ending);
         if let Some(served) = self.served.take() {
             served.ended(ending, &self.record.usage);
         }
-        self.record.tell(ending, &self.sinks);
+        self.record.tell(ending, &shared.stores.sinks);
     }
 
     /// Closes it over a fault.
     pub fn fail(&mut self, fault: &Fault) {
         self.close(&Ending::Failed(Box::new(fault.clone())));
+    }
+
+    /// Settles what was reserved at what it came to.
+    fn settle(&mut self, ending: &Ending) {
+        let Some(funds) = self.funds.take() else { return };
+        let record = &self.record;
+        let usage = &record.usage;
+        let told = |tokens: Option<u64>| tokens.unwrap_or(0);
+        let charge = journal::Charge {
+            status: status(ending, record.status),
+            estimated: record.estimated || self.lost.tokens > 0,
+            input_tokens: told(usage.input_tokens).saturating_add(self.lost.tokens),
+            cached_tokens: told(usage.cache_read_tokens),
+            cache_write_tokens: told(usage.cache_write_tokens),
+            output_tokens: told(usage.output_tokens),
+            reasoning_tokens: told(usage.reasoning_tokens),
+            cost: record.cost.unwrap_or_default(),
+            duration: clock::now().duration_since(record.started),
+            first_token: record.first_token,
+            ..journal::Charge::default()
+        };
+        let stores = &self.shared.stores;
+        let target = record.target.as_ref().map(|(label, _)| &**label);
+        let served = record.attempts > 0 || matches!(ending, Ending::Complete);
+        let end = End {
+            id: record.id,
+            identity: &stores.identity,
+            journal: &stores.journal,
+            target,
+            served,
+            price_revision: record.price_revision,
+            charge,
+        };
+        for crossing in funds.settle(&end, self.shared.moment()) {
+            warn(&crossing, &self.shared);
+        }
     }
 
     /// Where the provider's last word on usage did not come, what was produced counts by our own measure.
@@ -138,6 +306,30 @@ impl Account {
         } else if !whole {
             record.estimated = true;
         }
+    }
+}
+
+/// Tells that a limit has passed one of its thresholds: once for each window of each subject.
+pub(super) fn warn(crossing: &Crossing, shared: &Shared) {
+    let Crossing { limit, measure, permille, used, most } = crossing;
+    shared.stores.sinks.meters.limit_warning(&limit.name);
+    tracing::warn!(
+        message = "a limit is nearly used up",
+        limit = limit.name,
+        of = measure.label(),
+        share = f64::from(*permille) / 1000.0,
+        used,
+        most
+    );
+}
+
+/// How it ended, in a word for sums. A stream that broke off had begun well.
+fn status(ending: &Ending, told: Option<u16>) -> StatusClass {
+    match (ending, told) {
+        (Ending::ClientGone, _) => StatusClass::Gone,
+        (Ending::Failed(_), Some(status)) if status >= 400 => StatusClass::of(status),
+        (Ending::Failed(_), _) => StatusClass::Server,
+        (Ending::Complete, told) => told.map_or(StatusClass::Success, StatusClass::of),
     }
 }
 

@@ -23,6 +23,7 @@ const TARGET: HeaderName = HeaderName::from_static("x-outrider-target");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-outrider-attempts");
 const COST: HeaderName = HeaderName::from_static("x-outrider-cost-usd");
 const LOSSY: HeaderName = HeaderName::from_static("x-outrider-lossy");
+const DEGRADED: HeaderName = HeaderName::from_static("x-outrider-degraded");
 const POLICY: HeaderName = HeaderName::from_static("x-outrider-policy");
 
 /// A provider's answer that is not 2xx.
@@ -31,11 +32,13 @@ pub(super) struct Refusal {
     pub fault: Fault,
     /// Its status, headers and body, for a caller who speaks the same dialect.
     pub raw: Option<(StatusCode, HeaderMap, Bytes)>,
+    /// Headers that tell of it beside.
+    pub beside: HeaderMap,
 }
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self { fault, raw: None }
+        Self { fault, raw: None, beside: HeaderMap::new() }
     }
 }
 
@@ -49,6 +52,8 @@ pub(super) struct Told<'t> {
     pub attempts: u32,
     /// What it costs, where that is known by now.
     pub cost: Option<NanoUsd>,
+    /// The alias that serves instead of the one asked for, and the limit that sent it there.
+    pub degraded: Option<(&'t str, &'t str)>,
     /// What the request lost on its way.
     pub losses: &'t Losses,
     /// The policy in force.
@@ -121,6 +126,11 @@ pub(super) fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
     if let Some(cost) = told.cost.and_then(|cost| HeaderValue::from_str(&cost.to_string()).ok()) {
         headers.insert(COST, cost);
     }
+    if let Some((alias, limit)) = told.degraded
+        && let Ok(degraded) = HeaderValue::from_str(&format!("{alias}; limit={limit}"))
+    {
+        headers.insert(DEGRADED, degraded);
+    }
     if let Some(policy) = told.policy {
         headers.insert(POLICY, policy.clone());
     }
@@ -185,7 +195,7 @@ fn insert_request_id(headers: &mut HeaderMap, caller: Dialect, id: ExchangeId) {
 /// An error answer in the caller's dialect. A provider's own error of the same dialect passes as it is.
 pub(super) fn refuse(refusal: Refusal, caller: Dialect, told: &Told<'_>) -> Response<Body> {
     let codec = codec(caller);
-    let Refusal { fault, raw } = refusal;
+    let Refusal { fault, raw, beside } = refusal;
     let (status, mut headers, body) = match raw {
         Some((status, mut headers, body)) => {
             keep_answer_headers(&mut headers);
@@ -212,6 +222,7 @@ pub(super) fn refuse(refusal: Refusal, caller: Dialect, told: &Told<'_>) -> Resp
         // Rounded up: a client that comes back a moment early is refused once more.
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
     }
+    headers.extend(beside);
     tell(&mut headers, told);
     respond(status, headers, Body::Full(body))
 }
@@ -245,7 +256,7 @@ pub(super) fn refusal(
     let limited = matches!(fault.kind, FaultKind::RateLimited | FaultKind::Overloaded | FaultKind::BudgetExhausted);
     fault.retry_after = wait::told(&headers, limited).or(fault.retry_after);
     let raw = (provider == caller).then_some((status, headers, body));
-    Refusal { fault, raw }
+    Refusal { fault, raw, beside: HeaderMap::new() }
 }
 
 /// Takes the provider's keys out of what its error says.

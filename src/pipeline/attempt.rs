@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Pipeline;
-use super::account::{Account, Served};
+use super::account::{Account, Prompt, Served};
+use super::admission::{self, Subject};
 use super::answer::Refusal;
 use super::good::Good;
 use super::ingress::Call;
@@ -16,22 +17,29 @@ use super::one_try::{Exchange, Tried, Try};
 use super::race::{Entrant, Finish, race};
 use super::routing::Routed;
 use crate::base::clock::{self, Instant};
-use crate::base::{Fault, FaultKind};
+use crate::base::{Fault, FaultKind, Origin};
 use crate::config::Moment;
 use crate::policy::blame::{Blame, Verdict};
 use crate::policy::health::Permit;
 use crate::policy::hedge;
 use crate::policy::tries::Tries;
+use crate::quota::{Amount, Exceeded, Limits, Reservation};
 
 /// Asks the targets in order until one answers.
 ///
 /// # Errors
 /// The last real refusal.
-pub(super) async fn first_good(line: &Pipeline, call: &mut Call, routed: &Routed, account: &mut Account) -> Result<Good, Refusal> {
+pub(super) async fn first_good(
+    line: &Pipeline,
+    call: &mut Call,
+    routed: &Routed,
+    payer: Payer<'_>,
+    account: &mut Account,
+) -> Result<Good, Refusal> {
     let timeout = &routed.route.model.timeout;
     let total = call.timeout.map_or(timeout.total, |asked| asked.min(timeout.total));
     let deadline = account.record.started + total;
-    let attempts = Attempts { line, call, routed, deadline, exchange: Exchange::of(&account.record) };
+    let attempts = Attempts { line, call, routed, payer, deadline, exchange: Exchange::of(&account.record) };
     let answered = attempts.run(account).await;
     if answered.is_ok() {
         // Nobody will ask for these bytes again.
@@ -41,11 +49,21 @@ pub(super) async fn first_good(line: &Pipeline, call: &mut Call, routed: &Routed
     answered
 }
 
+/// Whose limits the tries count in.
+#[derive(Clone, Copy)]
+pub(super) struct Payer<'a> {
+    /// The limits.
+    pub limits: &'a Arc<Limits>,
+    /// Who asks.
+    pub subject: &'a Subject<'a>,
+}
+
 /// What all tries of one exchange share.
 struct Attempts<'a> {
     line: &'a Pipeline,
     call: &'a Call,
     routed: &'a Routed,
+    payer: Payer<'a>,
     /// When all must be over.
     deadline: Instant,
     exchange: Exchange,
@@ -66,13 +84,31 @@ impl<'a> Attempts<'a> {
             let Some(permit) = tries.begin(&route.healths, clock::now()) else {
                 return Err(last.unwrap_or_else(|| Fault::internal("nobody was asked").into()));
             };
+            let held = match self.hold(tries.index).await {
+                Ok(held) => held,
+                Err(exceeded) => {
+                    drop(permit);
+                    tries.pass_over();
+                    last = Some(admission::refusal(&exceeded, self.line, self.call.endpoint.dialect));
+                    match tries.again(&route.healths, clock::now()) {
+                        Some(wait) => tokio::time::sleep(wait).await,
+                        None => return Err(last.unwrap_or_else(|| Fault::internal("a limit without its refusal").into())),
+                    }
+                    continue;
+                }
+            };
+            if tries.made() == 1 {
+                account.intend(&route.targets[tries.index].label);
+            }
             // Told before it is asked: the app may leave at any moment.
             account.asks(&route.targets[tries.index], tries.made());
+            account.sends(self.prompt(tries.index));
             let is_last = tries.made() >= route.model.retry.attempts || self.routed.order.len() == 1;
-            let entrant = self.enter(tries.index, permit, is_last);
+            let entrant = self.enter(tries.index, permit, held, is_last);
             let patience = self.patience(tries.index).filter(|_| !is_last && self.routed.repeatable());
-            let (first, second) = race(entrant, patience, || self.beside(&mut tries)).await;
+            let (first, second) = race(entrant, patience, || self.beside(&mut tries, account)).await;
             account.record.attempts = tries.made();
+            account.answered();
             let mut good = None;
             let mut refused_by = tries.index;
             for Finish { entrant, result } in [Some(first), second].into_iter().flatten() {
@@ -80,7 +116,7 @@ impl<'a> Attempts<'a> {
                     Some(Ok(tried)) => good = Some(self.answered(entrant, tried, account)),
                     Some(Err(refusal)) => {
                         let index = entrant.attempt.index;
-                        self.refused(entrant, &refusal.fault);
+                        self.refused(entrant, &refusal.fault, account);
                         tries.failed(index, &refusal.fault, clock::now());
                         last = Some(refusal);
                         refused_by = index;
@@ -93,6 +129,7 @@ impl<'a> Attempts<'a> {
             }
             account.asks(&route.targets[refused_by], tries.made());
             match (tries.again(&route.healths, clock::now()), last.take()) {
+                (Some(_), Some(refusal)) if !account.covers_lost() => return Err(refusal),
                 (Some(wait), refusal) => {
                     last = refusal;
                     if !wait.is_zero() {
@@ -106,25 +143,84 @@ impl<'a> Attempts<'a> {
     }
 
     /// The next target in order, where the alias' budget has a hedge for it.
-    fn beside(&self, tries: &mut Tries) -> Option<Entrant<'a>> {
+    fn beside(&self, tries: &mut Tries, account: &mut Account) -> Option<Entrant<'a>> {
         let route = &self.routed.route;
         if !route.alias.hedges.spend() {
             return None;
         }
-        let permit = tries.begin_beside(&route.healths, clock::now());
-        if permit.is_none() {
+        let begun = tries.begin_beside(&route.healths, clock::now()).and_then(|permit| {
+            let held = if account.affords(&self.prompt(tries.index)) { self.hold_now(tries.index) } else { None };
+            if held.is_none() {
+                tries.pass_over();
+            }
+            Some((permit, held?))
+        });
+        let Some((permit, held)) = begun else {
             route.alias.hedges.give_back();
+            return None;
+        };
+        account.sends(self.prompt(tries.index));
+        Some(self.enter(tries.index, permit, held, true))
+    }
+
+    /// Reserves in the limits of a target's provider, where there are any.
+    async fn hold(&self, index: usize) -> Result<Option<Reservation>, Box<Exceeded>> {
+        let wall = &*self.line.shared.env.wall;
+        let Some(provider) = self.provider(index) else { return Ok(None) };
+        let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
+        let mut held = self.payer.limits.admit(&ask, self.bound(index), wall).await?;
+        held.note(self.prompt(index).amount());
+        Ok(Some(held))
+    }
+
+    /// The same without waiting in line, as nobody does for a hedge; `None` where there is no room.
+    fn hold_now(&self, index: usize) -> Option<Option<Reservation>> {
+        let Some(provider) = self.provider(index) else { return Some(None) };
+        let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
+        let mut held = self.payer.limits.reserve(&ask, self.bound(index), self.line.shared.moment()).ok()?;
+        held.note(self.prompt(index).amount());
+        Some(Some(held))
+    }
+
+    /// The provider of a target, where limits count by it.
+    fn provider(&self, index: usize) -> Option<&'a str> {
+        self.payer.limits.count_tries().then(|| self.routed.route.model.targets[index].provider.name.as_str())
+    }
+
+    /// The most that a target's answer may come to.
+    fn bound(&self, index: usize) -> Amount {
+        admission::upper_at(self.call, self.routed, index, self.line.shared.env.wall.now()).amount()
+    }
+
+    fn prompt(&self, index: usize) -> Prompt {
+        let quote = Arc::clone(&self.routed.route.targets[index].quote);
+        Prompt { quote, input_tokens: self.routed.features.input_tokens, at: self.line.shared.env.wall.now() }
+    }
+
+    /// A try is over without an answer. Where the provider `worked` on it, its prompt is paid for.
+    fn lost(&self, index: usize, held: Option<Reservation>, worked: bool, account: &mut Account) {
+        let prompt = self.prompt(index);
+        if worked {
+            account.lose(&prompt);
         }
-        Some(self.enter(tries.index, permit?, true))
+        let spent = if worked { prompt.amount() } else { Amount::ZERO };
+        for crossing in held.map(|held| held.settle(spent, self.line.shared.moment()).crossings).into_iter().flatten() {
+            super::account::warn(&crossing, &self.line.shared);
+        }
     }
 
     /// A try that begins now. The `last` one has all the time that is left.
-    fn enter(&self, index: usize, permit: Permit, last: bool) -> Entrant<'a> {
-        let Self { line, call, routed, deadline, exchange } = *self;
+    fn enter(&self, index: usize, permit: Permit, held: Option<Reservation>, last: bool) -> Entrant<'a> {
+        let Self { line, call, routed, deadline, exchange, .. } = *self;
         let now = clock::now();
         let due = self.due(now, last);
         let watch = routed.route.chooser.watch(index, &routed.features, now);
-        Entrant { attempt: Try { line, call, route: &routed.route, index, key: permit.key(), due, deadline, exchange }, permit, watch }
+        Entrant {
+            attempt: Try { line, call, route: &routed.route, index, key: permit.key(), due, deadline, exchange },
+            permit,
+            watch,
+            held,
+        }
     }
 
     /// When a try must have shown content. Only a stream tells its first token. A whole answer may rightly take long, but while
@@ -149,8 +245,11 @@ impl<'a> Attempts<'a> {
 
     fn answered(&self, entrant: Entrant<'a>, tried: Tried, account: &mut Account) -> Good {
         let now = clock::now();
-        let Entrant { attempt, permit, mut watch } = entrant;
+        let Entrant { attempt, permit, mut watch, held } = entrant;
         permit.succeeded(now);
+        if let Some(funds) = &mut account.funds {
+            funds.hold(held);
+        }
         if self.call.stream {
             watch.first_token(now);
         }
@@ -165,13 +264,16 @@ impl<'a> Attempts<'a> {
         account.asks(names, account.record.attempts);
         tried.learnt.fill(&mut account.record);
         let (health, quote) = (Arc::clone(&names.state.health), Arc::clone(&names.quote));
-        account.served = Some(Served { health, watch, quote, at: self.line.shared.env.wall.now() });
+        account.served = Some(Served { judges: Some((health, watch)), quote, at: self.line.shared.env.wall.now() });
         tried.good
     }
 
-    fn refused(&self, entrant: Entrant<'a>, fault: &Fault) {
+    fn refused(&self, entrant: Entrant<'a>, fault: &Fault, account: &mut Account) {
         let now = clock::now();
-        let Entrant { attempt, permit, watch } = entrant;
+        let Entrant { attempt, permit, watch, held } = entrant;
+        // Who took too long, or broke off, was at work, and will be paid.
+        let worked = fault.origin == Origin::Upstream && matches!(fault.kind, FaultKind::Timeout | FaultKind::Truncated);
+        self.lost(attempt.index, held, worked, account);
         let names = &self.routed.route.targets[attempt.index];
         self.line.shared.stores.sinks.meters.attempt(&names.meters, fault.kind.label());
         if fault.kind == FaultKind::Timeout && self.call.timeout.is_some() && now >= self.deadline {
@@ -186,10 +288,10 @@ impl<'a> Attempts<'a> {
 
     /// The other was first. The prompt of this one is paid for all the same.
     fn cancelled(&self, entrant: Entrant<'a>, account: &mut Account) {
-        let Entrant { attempt, watch, .. } = entrant;
+        let Entrant { attempt, watch, held, .. } = entrant;
         watch.left(clock::now());
         let names = &self.routed.route.targets[attempt.index];
-        account.lose(&names.quote, self.routed.features.input_tokens, self.line.shared.env.wall.now());
+        self.lost(attempt.index, held, true, account);
         self.line.shared.stores.sinks.meters.attempt(&names.meters, "hedge_lost");
     }
 }

@@ -36,11 +36,13 @@ pub async fn explain(line: &Pipeline, head: Parts, body: Bytes) -> Result<Vec<u8
         return Err(Fault::caller(FaultKind::Unsupported, text));
     }
     let snapshot = line.shared.snapshot.borrow().clone();
-    let asker = Asker::of(line, &snapshot, &head.headers);
+    let key = snapshot.keys.caller(&head.headers, head.uri.query(), line.shared.env.wall.now()).map_err(|refused| refused.fault())?;
+    let mut asker = Asker::of(line, &snapshot, &head.headers, key.as_ref());
     let call = ingress::receive(endpoint, head, Body::Full(body), &stores.bounds, stores.held.open()).await?;
-    let mut seen = Seen::of(&call, asker.clone());
+    asker.reads(&call).map_err(|refused| refused.fault())?;
+    let mut seen = Seen::of(&call, &asker);
     seen.read(&call);
-    let routed = routing::routed(line, &snapshot, &call, asker);
+    let routed = routing::routed(line, &snapshot, &call, &asker, None);
     let mut out = Vec::with_capacity(4096);
     json::object(&mut out, |out| {
         out.string("policy", &snapshot.policy.version);

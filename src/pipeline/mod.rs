@@ -1,10 +1,12 @@
 //! The line: one function, read from top to bottom, from an app's request to its answer.
 
 mod account;
+mod admission;
 mod answer;
 mod attempt;
 mod embed;
 mod explain;
+mod funds;
 mod good;
 mod held;
 mod ingress;
@@ -15,12 +17,14 @@ mod opaque;
 mod outbound;
 mod passing;
 mod race;
+mod ratelimit;
 mod relay;
 mod routing;
 mod snapshot;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -40,10 +44,19 @@ use crate::base::rng::RootRng;
 use crate::base::{Fault, FaultKind, Origin};
 use crate::credential::Credentials;
 use crate::dialect::Losses;
-use crate::ir::Operation;
+use crate::ir::{Dialect, Operation};
+use crate::journal::Recovered;
+use crate::quota::Moment;
 use crate::upstream::Upstream;
+use admission::Subject;
 use answer::{Refusal, Told};
+use attempt::Payer;
+use funds::Upper;
 use good::{Content, Good};
+use routing::Asker;
+
+/// The longest window of a limit is a month, and its zone may be a day off.
+const WINDOW_MAX: Duration = Duration::from_secs(33 * 86_400);
 
 /// Where time and chance enter. The network enters through each worker's [`Upstream`].
 pub struct Env {
@@ -65,6 +78,22 @@ pub struct Shared {
     pub credentials: Credentials,
     /// The way down.
     pub drain: Drain,
+}
+
+impl Shared {
+    /// Now, on both clocks.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: clock::now(), wall: self.env.wall.now() }
+    }
+
+    /// Puts back what earlier processes spent in the windows of limits that are still running.
+    pub fn restore(&self, recovered: &Recovered) {
+        let at = self.moment();
+        let limits = Arc::clone(&self.snapshot.borrow().limits);
+        for spent in recovered.since(at.wall - WINDOW_MAX) {
+            admission::restore(&limits, &spent, at);
+        }
+    }
 }
 
 /// One worker's line.
@@ -89,7 +118,7 @@ impl Pipeline {
         }
         let snapshot = Arc::clone(&self.shared.snapshot.borrow());
         let mut account = self.open_account();
-        let endpoint = match self.admit(&head) {
+        let endpoint = match self.enter(&head) {
             Ok(endpoint) => endpoint,
             Err(fault) => {
                 let allow = (fault.kind == FaultKind::MethodNotAllowed).then(|| ingress::allowed(&head)).flatten();
@@ -105,28 +134,34 @@ impl Pipeline {
         account.record.operation = Some(endpoint.operation);
         account.record.dialect = Some(endpoint.dialect);
         let mut dialect = endpoint.dialect;
+        let key = match snapshot.keys.caller(&head.headers, head.uri.query(), self.shared.env.wall.now()) {
+            Ok(key) => key,
+            Err(refused) => return self.refused(refused.fault().into(), dialect, account, &snapshot),
+        };
+        let asker = Asker::of(self, &snapshot, &head.headers, key.as_ref());
         let exchanged = match endpoint.operation {
-            Operation::Models => Box::pin(models::list(self, &snapshot, dialect, &head)).await.map_err(Refusal::from),
+            Operation::Models => Box::pin(self.list_models(&snapshot, dialect, &head, &asker, &mut account)).await,
             Operation::Opaque => {
                 dialect = opaque::dialect(&snapshot, &head).unwrap_or(dialect);
                 account.record.dialect = Some(dialect);
-                Box::pin(opaque::forward(self, &snapshot, dialect, head, body, &mut account)).await
+                Box::pin(opaque::forward(self, &snapshot, dialect, head, body, &asker, &mut account)).await
             }
-            _ => self.exchange(endpoint, head, body, &snapshot, &mut account).await,
+            _ => self.exchange(endpoint, head, body, &snapshot, asker, &mut account).await,
         };
         match exchanged {
-            Ok(good) => self.answered(good, account, &snapshot),
+            Ok(good) => self.answered(good, dialect, account, &snapshot),
             Err(refusal) => self.refused(refusal, dialect, account, &snapshot),
         }
     }
 
-    /// ingress → route → attempts; what comes back is told by the caller of this function.
+    /// ingress → route → admission → attempts; what comes back is told by the caller of this function.
     async fn exchange<B>(
         &self,
         endpoint: ingress::Endpoint,
         head: Parts,
         body: B,
         snapshot: &Snapshot,
+        mut asker: Asker<'_>,
         account: &mut Account,
     ) -> Result<Good, Refusal>
     where
@@ -134,22 +169,37 @@ impl Pipeline {
         B::Error: std::error::Error + 'static,
     {
         let stores = &self.shared.stores;
-        let asker = routing::Asker::of(self, snapshot, &head.headers);
         let mut call = ingress::receive(endpoint, head, body, &stores.bounds, stores.held.open()).await?;
+        asker.reads(&call).map_err(|refused| refused.fault())?;
         account.record.receiving = clock::now().duration_since(account.record.started);
         account.record.request_bytes = call.body.len() as u64;
         account.record.stream = call.stream;
-        let routed = routing::routed(self, snapshot, &call, asker)?;
+        let subject = Subject::of(&self.shared, &snapshot.limits, &asker.caller, call.endpoint.operation);
+        let routed = admission::admit(self, snapshot, &call, &asker, &subject, account).await?;
         account.record.model = Some(Arc::clone(&routed.route.name));
         account.record.rule = routed.rule.clone();
         if let Some(counted) = models::count_tokens_here(&call, &routed.route)? {
             return Ok(counted);
         }
-        attempt::first_good(self, &mut call, &routed, account).await
+        let payer = Payer { limits: &snapshot.limits, subject: &subject };
+        attempt::first_good(self, &mut call, &routed, payer, account).await
+    }
+
+    async fn list_models(
+        &self,
+        snapshot: &Snapshot,
+        dialect: Dialect,
+        head: &Parts,
+        asker: &Asker<'_>,
+        account: &mut Account,
+    ) -> Result<Good, Refusal> {
+        let subject = Subject::of(&self.shared, &snapshot.limits, &asker.caller, Operation::Models);
+        admission::admit_unread(self, &snapshot.limits, (dialect, &"".into()), asker, &subject, Upper::default(), account).await?;
+        Ok(models::list(self, snapshot, dialect, head).await?)
     }
 
     /// What is refused before a byte of the body is read.
-    fn admit(&self, head: &Parts) -> Result<ingress::Endpoint, Fault> {
+    fn enter(&self, head: &Parts) -> Result<ingress::Endpoint, Fault> {
         let stores = &self.shared.stores;
         if stores.exchanges.load(Ordering::Relaxed) > stores.bounds.exchanges_max {
             let text = "Outrider has as many requests in flight as it may (`bounds.exchanges_max`); try again.";
@@ -160,12 +210,11 @@ impl Pipeline {
     }
 
     fn open_account(&self) -> Account {
-        let stores = &self.shared.stores;
         let id = self.shared.env.rng.fork().exchange_id();
-        Account::open(id, clock::now(), Arc::clone(&stores.sinks), Arc::clone(&stores.exchanges))
+        Account::open(id, clock::now(), Arc::clone(&self.shared))
     }
 
-    fn answered(&self, mut good: Good, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
+    fn answered(&self, mut good: Good, caller: Dialect, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
         account.record.status = Some(good.status.as_u16());
         account.record.losses = good.losses.names().len();
         if matches!(good.content, Content::Whole(..)) && account.record.usage.input_tokens.is_some() {
@@ -176,20 +225,25 @@ impl Pipeline {
             target: account.target.as_ref(),
             attempts: account.record.attempts,
             cost: account.record.cost,
+            degraded: account.degraded(),
             losses: &good.losses,
             policy: Some(&snapshot.version),
         };
         answer::tell(&mut good.headers, &told);
+        if let Some(left) = account.left() {
+            ratelimit::tell(&mut good.headers, caller, left, self.shared.env.wall.now());
+        }
         good.respond(account, self)
     }
 
-    fn refused(&self, refusal: Refusal, caller: crate::ir::Dialect, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
+    fn refused(&self, refusal: Refusal, caller: Dialect, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
         let fault = refusal.fault.clone();
         let told = Told {
             id: account.record.id,
             target: account.target.as_ref(),
             attempts: account.record.attempts,
             cost: account.record.cost,
+            degraded: account.degraded(),
             losses: &Losses::default(),
             policy: Some(&snapshot.version),
         };

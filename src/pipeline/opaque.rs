@@ -16,6 +16,7 @@ mod usage;
 mod ways;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::Method;
@@ -28,15 +29,20 @@ pub(super) use passage::Passage;
 pub(super) use socket::{Socket, UPGRADE_REQUIRED, is_handshake};
 
 use super::Pipeline;
-use super::account::Account;
+use super::account::{Account, Served, tokens_of_bytes};
+use super::admission::{self, Subject};
 use super::answer::{self, Refusal};
+use super::funds::Upper;
 use super::good::Good;
 use super::ingress::{timeout, without_key};
+use super::routing::Asker;
 use super::snapshot::Snapshot;
 use crate::base::body::Body;
 use crate::base::clock::{self, Instant};
 use crate::base::{Fault, Secret};
 use crate::ir::{Dialect, Operation};
+use crate::journal::Estimate;
+use crate::policy::charge;
 use crate::policy::tries::Tries;
 use crate::telemetry::Record;
 use crate::upstream::Switched;
@@ -63,6 +69,7 @@ pub(super) async fn forward<B>(
     dialect: Dialect,
     head: Parts,
     body: B,
+    asker: &Asker<'_>,
     account: &mut Account,
 ) -> Result<Good, Refusal>
 where
@@ -82,8 +89,16 @@ where
         in_path.or_else(|| query.as_deref().and_then(model_of_query)).or_else(|| payload.model.as_ref().map(|(name, _)| name.clone()));
     let ways = Ways::find(snapshot, &asked, model.as_deref(), stores)?;
     account.record.model = ways.route.as_ref().map(|route| Arc::clone(&route.name));
+    if let (Some(key), Some(model)) = (asker.key, &model) {
+        key.may_ask(model).map_err(|refused| refused.fault())?;
+    }
+    let upper = upper(&head, &payload, &ways, line.shared.env.wall.now());
 
     let plan = Plan::new(asked, dialect, own_deadline, query, head, &payload, &ways);
+
+    let subject = Subject::of(&line.shared, &snapshot.limits, &asker.caller, Operation::Opaque);
+    let name = account.record.model.clone().unwrap_or_default();
+    admission::admit_unread(line, &snapshot.limits, (dialect, &name), asker, &subject, upper, account).await?;
 
     // Only what has been read whole can be sent again.
     if ways.all.first().is_some_and(|way| signs_bodies(&way.provider)) {
@@ -103,6 +118,9 @@ where
             return Err(last.unwrap_or_else(|| Fault::internal("nobody was asked").into()));
         };
         let way = &ways.all[tries.index];
+        if plan.ask.metered && tries.made() == 1 {
+            account.intend(&way.names.label);
+        }
         account.asks(&way.names, tries.made());
         let begun = payload.with_model(way.model.as_deref());
         let mut sent = None;
@@ -118,6 +136,7 @@ where
         let mut refusal = match tried {
             Ok(good) => {
                 permit.succeeded(clock::now());
+                account.served = Some(Served { judges: None, quote: Arc::clone(&way.names.quote), at: line.shared.env.wall.now() });
                 way.names.meters.attempt_succeeded(&stores.sinks.meters, Operation::Opaque);
                 return Ok(good);
             }
@@ -132,6 +151,15 @@ where
         }
         last = Some(refusal);
     }
+}
+
+/// What a request may come to that nobody reads: of JSON for a model with a price, what it holds to be read.
+fn upper<B>(head: &Parts, payload: &Payload<B>, ways: &Ways, at: SystemTime) -> Upper {
+    let json = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let Some(way) = ways.all.first().filter(|_| json && ways.route.is_some()) else { return Upper::default() };
+    let input_tokens = tokens_of_bytes(payload.begun.len() as u64);
+    let cost = charge::bound(way.names.quote.tariff(), at, None, &charge::Upper { input_tokens, ..charge::Upper::default() });
+    Upper { estimate: Estimate { input_tokens, output_tokens: 0, cost }, open_ended: true }
 }
 
 /// What all tries of one exchange share.

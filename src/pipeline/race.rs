@@ -8,6 +8,7 @@ use super::answer::Refusal;
 use super::one_try::{Tried, Try};
 use crate::policy::choose::Watch;
 use crate::policy::health::Permit;
+use crate::quota::Reservation;
 
 /// A try that has its target's permit.
 pub(super) struct Entrant<'t> {
@@ -17,6 +18,8 @@ pub(super) struct Entrant<'t> {
     pub permit: Permit,
     /// Who learns how it goes.
     pub watch: Watch,
+    /// What it has in the limits of its provider, where there are any.
+    pub held: Option<Reservation>,
 }
 
 /// How a try ended.

@@ -25,6 +25,7 @@ use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Origin, Secret};
 use crate::dialect::{Codec, StreamDecoder};
 use crate::ir::Event;
+use crate::quota::Exceeded;
 use crate::telemetry::{Ending, Sinks};
 use crate::upstream::AnswerBody;
 
@@ -207,7 +208,16 @@ impl Relay {
             self.fail(fault);
         } else if self.state == State::Whole {
             self.settle();
+        } else if let Some(exceeded) = self.outruns() {
+            self.fail(exceeded.fault());
         }
+    }
+
+    /// Whether it has come to more than is reserved for it, and a limit says to cut.
+    fn outruns(&mut self) -> Option<Box<Exceeded>> {
+        let exceeded = self.account.as_mut()?.outruns(&self.seen.usage, self.seen.output_bytes).err()?;
+        self.sinks.meters.limit_decision(&exceeded.limit.name, "cut");
+        Some(exceeded)
     }
 
     /// The provider closed. That is an end only where its own mark said so before, or says so in a last line without
@@ -380,12 +390,15 @@ impl http_body::Body for Relay {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<HttpFrame<Bytes>, Cut>>> {
         loop {
+            if self.state == State::Over {
+                // A provider's error event passed on in its own words: the account has not been closed yet, and is before the last
+                // bytes leave.
+                self.settle();
+            }
             if let Some(bytes) = self.out.take() {
                 return Poll::Ready(Some(Ok(HttpFrame::data(bytes))));
             }
             if self.state == State::Over {
-                // A provider's error event passed on in its own words: the account has not been closed yet.
-                self.settle();
                 return Poll::Ready(None);
             }
             std::task::ready!(self.step(cx));

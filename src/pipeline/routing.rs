@@ -13,12 +13,14 @@ use crate::base::clock::{self, Instant};
 use crate::base::rng::Rng;
 use crate::base::{Fault, FaultKind, Origin};
 use crate::config::Then;
+use crate::dialect::asked;
 use crate::ir::{Operation, Request};
 use crate::policy::caller::Caller;
 use crate::policy::choose::Candidate;
 use crate::policy::features::{Features, Has};
 use crate::policy::fit::{Misfit, fits};
 use crate::policy::rules::{Asked, Match};
+use crate::quota::{self, KeyRefused};
 
 /// Where an exchange goes.
 pub(super) struct Routed {
@@ -40,34 +42,50 @@ impl Routed {
 }
 
 /// Who asks, with all that rules may look at beside the call itself.
-#[derive(Clone)]
 pub(super) struct Asker<'a> {
     /// Who.
     pub caller: Caller<'a>,
+    /// The outrider key that was presented.
+    pub key: Option<&'a quota::Caller>,
     /// The headers as they came; empty where there are no rules.
     pub headers: HeaderMap,
 }
 
 impl<'a> Asker<'a> {
     /// The asker of a request, before our own headers are taken out of it.
-    pub(super) fn of(line: &'a Pipeline, snapshot: &Snapshot, headers: &HeaderMap) -> Self {
+    pub(super) fn of(line: &'a Pipeline, snapshot: &Snapshot, headers: &HeaderMap, key: Option<&'a quota::Caller>) -> Self {
         let headers_kept = if snapshot.rules.is_empty() { HeaderMap::new() } else { headers.clone() };
-        Self { caller: Caller::of(&line.shared.stores.identity, headers), headers: headers_kept }
+        let caller = Caller::of(&line.shared.stores.identity, key.map(|caller| &*caller.key), headers);
+        Self { caller, key, headers: headers_kept }
+    }
+
+    /// Learns what the call itself says: the user in its dialect's own field, where no header named one.
+    ///
+    /// # Errors
+    /// The key does not allow the model.
+    pub(super) fn reads(&mut self, call: &Call) -> Result<(), KeyRefused> {
+        self.key.map_or(Ok(()), |key| key.may_ask(&call.model))?;
+        if self.caller.user.is_none() {
+            let named = asked::user(call.endpoint.dialect, &call.body, &call.envelope);
+            self.caller = std::mem::take(&mut self.caller).or_user(named.as_ref());
+        }
+        Ok(())
     }
 }
 
-/// Finds where a call goes: rule → model → targets in order.
+/// Finds where a call goes: rule → model → targets in order. `instead`: an alias that serves whatever the rules say.
 ///
 /// # Errors
 /// A rule refuses it, or there is no such model.
-pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: Asker<'_>) -> Result<Routed, Fault> {
+pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: &Asker<'_>, instead: Option<&str>) -> Result<Routed, Fault> {
     let stores = &line.shared.stores;
     let env = &line.shared.env;
     let mut rng = env.rng.fork();
     let (now, at) = (clock::now(), env.wall.now());
-    if snapshot.rules.is_empty() {
-        let route = snapshot.route(&call.model, stores)?;
-        let features = if route.reads { read(call).1 } else { unread(call) };
+    if snapshot.rules.is_empty() || instead.is_some() {
+        let route = snapshot.route(instead.unwrap_or(&call.model), stores)?;
+        let counted = !snapshot.limits.is_empty() || stores.journal.is_kept();
+        let features = if route.reads { read(call).1 } else { unread(call, counted) };
         let order = order(&route, &features, now, at, &mut rng);
         return Ok(Routed { route, order, features, rule: None });
     }
@@ -94,14 +112,14 @@ pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: A
 
 /// What rules see of a call, read as far as it must be.
 pub(super) struct Seen<'c, 'a> {
-    pub(super) asker: Asker<'a>,
+    pub(super) asker: &'c Asker<'a>,
     pub(super) features: Features,
     pub(super) request: Option<Request<'c>>,
 }
 
 impl<'c, 'a> Seen<'c, 'a> {
     /// What shows without reading the request.
-    pub(super) fn of(call: &'c Call, asker: Asker<'a>) -> Self {
+    pub(super) fn of(call: &'c Call, asker: &'c Asker<'a>) -> Self {
         let features = Features::of_bytes(call.endpoint.dialect, &call.body, &call.envelope, call.stream);
         Self { asker, features, request: None }
     }
@@ -111,8 +129,6 @@ impl<'c, 'a> Seen<'c, 'a> {
         if self.request.is_none() {
             let (request, features) = read(call);
             self.features = features;
-            let caller = std::mem::take(&mut self.asker.caller);
-            self.asker.caller = caller.or_user(request.as_ref().and_then(|request| request.user.as_ref()));
             self.request = request;
         }
     }
@@ -176,7 +192,10 @@ fn read(call: &Call) -> (Option<Request<'_>>, Features) {
     (None, Features::of_bytes(call.endpoint.dialect, &call.body, &call.envelope, call.stream))
 }
 
-/// A call that nothing asks to look into.
-fn unread(call: &Call) -> Features {
+/// A call that nothing asks to look into. Where its tokens are `counted`, they are estimated by more than its length.
+fn unread(call: &Call, counted: bool) -> Features {
+    if counted {
+        return Features::of_bytes(call.endpoint.dialect, &call.body, &call.envelope, call.stream);
+    }
     Features { input_tokens: tokens_of_bytes(call.body.len() as u64), stream: call.stream, ..Features::default() }
 }

@@ -13,11 +13,13 @@ use crate::base::clock;
 use crate::base::rng::RootRng;
 use crate::config::catalog::price::Prices;
 use crate::config::{Bounds, Identity, Model, Policy, Provider, ProviderKey, Strategy, Target};
+use crate::journal::Journal;
 use crate::policy::choose::{Chooser, Entrant};
 use crate::policy::fleet::{AliasState, Fleet, TargetState};
 use crate::policy::health::Health;
 use crate::policy::quote::Quote;
 use crate::policy::rules::Rules;
+use crate::quota::{Keys, Limits};
 use crate::telemetry::{ExchangeMeters, Sinks};
 
 /// How many model names are kept resolved. Names beyond are resolved anew each time.
@@ -31,6 +33,10 @@ pub struct Snapshot {
     pub version: HeaderValue,
     /// Which request goes to which model.
     pub rules: Rules,
+    /// Who may call.
+    pub keys: Keys,
+    /// How much of what.
+    pub limits: Arc<Limits>,
     routes: RwLock<HashMap<Box<str>, Arc<Route>>>,
 }
 
@@ -68,10 +74,22 @@ pub struct RouteTarget {
 }
 
 impl Snapshot {
-    /// A snapshot of a policy.
-    pub fn new(policy: Policy) -> Self {
+    /// A snapshot of a policy, with nothing counted yet. `identity` says whether callers must have a key.
+    pub fn new(policy: Policy, identity: &Identity) -> Self {
+        let limits = Limits::new(&policy, clock::now());
+        Self::with_limits(policy, identity, limits)
+    }
+
+    /// The one that comes after this one, by another policy. What limits have counted goes on.
+    pub fn after(&self, policy: Policy, identity: &Identity) -> Self {
+        let limits = self.limits.renewed(&policy);
+        Self::with_limits(policy, identity, limits)
+    }
+
+    fn with_limits(policy: Policy, identity: &Identity, limits: Arc<Limits>) -> Self {
         let version = HeaderValue::from_str(&policy.version).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { rules: Rules::new(&policy.routes), policy, version, routes: RwLock::default() }
+        let (rules, keys) = (Rules::new(&policy.routes), Keys::new(&policy, identity.require_key));
+        Self { rules, keys, limits, policy, version, routes: RwLock::default() }
     }
 
     /// The route of a model name.
@@ -155,6 +173,8 @@ pub struct Stores {
     pub streams: Arc<AtomicUsize>,
     /// What providers said which models they have.
     pub listings: Listings,
+    /// What exchanges came to, on disk.
+    pub journal: Arc<Journal>,
     /// Where finished exchanges are told.
     pub sinks: Arc<Sinks>,
     /// The process's bounds.
@@ -163,9 +183,10 @@ pub struct Stores {
 
 impl Stores {
     /// Empty stores.
-    pub fn new(bounds: Bounds, identity: Identity, sinks: Sinks) -> Self {
+    pub fn new(bounds: Bounds, identity: Identity, journal: Arc<Journal>, sinks: Sinks) -> Self {
         Self {
             identity,
+            journal,
             fleet: Fleet::default(),
             rng: RootRng::from_system(),
             held: Held::new(bounds.held_bytes_max),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 
-use crate::config::Identity;
+use crate::config::{Identity, Key};
 use crate::ir::Text;
 
 /// The header that names the end user.
@@ -29,17 +29,17 @@ pub struct Caller<'a> {
     pub app: Option<Cow<'a, str>>,
     /// The end user, by the id that the app has for it.
     pub user: Option<Box<str>>,
-    /// The name of the outrider key that was presented. There are none yet.
-    pub key: Option<Box<str>>,
+    /// The name of the outrider key that was presented.
+    pub key: Option<Cow<'a, str>>,
     /// Labels, each once, in the order they came.
     pub tags: Vec<Tag>,
 }
 
 impl<'a> Caller<'a> {
-    /// What the sidecar and the headers say, before those of ours are taken out. The user is `x-outrider-user`; labels are
+    /// What the key, the sidecar and the headers say, before those of ours are taken out; what a key says goes first. The user is `x-outrider-user`; labels are
     /// `x-outrider-tag`, several headers or one with commas, each `name` or `name=value`. A user longer than 512 bytes, a label
     /// longer than 128, and labels beyond 16 are left out: they are free words, and no reason to refuse a request.
-    pub fn of(identity: &'a Identity, headers: &HeaderMap) -> Self {
+    pub fn of(identity: &'a Identity, key: Option<&'a Key>, headers: &HeaderMap) -> Self {
         let mut tags: Vec<Tag> = Vec::new();
         let texts = headers.get_all(TAG).iter().filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
         for tag in texts.flat_map(|text| text.split(',')).filter_map(Tag::read) {
@@ -52,10 +52,10 @@ impl<'a> Caller<'a> {
         }
         let user = headers.get(USER).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
         Self {
-            team: identity.team.as_deref().map(Cow::Borrowed),
-            app: identity.app.as_deref().map(Cow::Borrowed),
-            user: user.and_then(sound_user),
-            key: None,
+            team: key.and_then(|key| key.team.as_deref()).or(identity.team.as_deref()).map(Cow::Borrowed),
+            app: key.and_then(|key| key.app.as_deref()).or(identity.app.as_deref()).map(Cow::Borrowed),
+            user: key.and_then(|key| key.user.as_deref()).or(user).and_then(sound_user),
+            key: key.map(|key| Cow::Borrowed(key.name.as_str())),
             tags,
         }
     }
@@ -118,7 +118,7 @@ mod tests {
             headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap()));
         let mut map = HeaderMap::new();
         map.extend(pairs);
-        Caller::of(&IDENTITY, &map)
+        Caller::of(&IDENTITY, None, &map)
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         let long = "x".repeat(513);
         assert_eq!(of(&[("x-outrider-user", &long)]).or_user(Some(&Text::plain(long.as_str()))).user, None);
         let identity = Identity { team: Some("search".into()), app: None, require_key: false };
-        let caller = Caller::of(&identity, &HeaderMap::new());
+        let caller = Caller::of(&identity, None, &HeaderMap::new());
         assert_eq!((caller.team.as_deref(), caller.app, caller.key), (Some("search"), None, None));
     }
 

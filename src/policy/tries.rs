@@ -147,6 +147,15 @@ impl Tries {
         !self.over
     }
 
+    /// The target that leave was given for is not asked after all: that is no try, and another one may be.
+    pub fn pass_over(&mut self) {
+        self.made = self.made.saturating_sub(1);
+        if let Some(place) = self.places.iter_mut().find(|place| place.index == self.index) {
+            place.asked = place.asked.saturating_sub(1);
+            place.ruled_out = true;
+        }
+    }
+
     /// After failures that were told: as [`Self::next`].
     pub fn again(&mut self, healths: &[Arc<Health>], now: Instant) -> Option<Duration> {
         if self.over || self.made >= self.made_max {

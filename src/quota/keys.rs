@@ -72,13 +72,13 @@ impl Keys {
         Self { required, by_digest, hasher }
     }
 
-    /// Whose key these headers carry (`authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`). Without an
-    /// outrider key: nobody's, unless one is required. What does not begin as outrider keys do is ignored.
+    /// Whose key these headers carry (`authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`), or the query (`key`,
+    /// as Google's examples have it). Without an outrider key: nobody's, unless one is required. What does not begin as outrider keys do is ignored.
     ///
     /// # Errors
     /// A key is missing, unknown or expired.
-    pub fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Option<Caller>, KeyRefused> {
-        let Some(presented) = presented(headers) else {
+    pub fn caller(&self, headers: &HeaderMap, query: Option<&str>, now: SystemTime) -> Result<Option<Caller>, KeyRefused> {
+        let Some(presented) = presented(headers, query) else {
             return if self.required { Err(KeyRefused::Missing) } else { Ok(None) };
         };
         let key = self.find(presented).ok_or(KeyRefused::Unknown)?;
@@ -98,14 +98,15 @@ impl Keys {
     }
 }
 
-/// The first outrider key among the headers.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+/// The first outrider key among the headers, else the query's.
+fn presented<'h>(headers: &'h HeaderMap, query: Option<&'h str>) -> Option<&'h str> {
     let bearer = headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key)
     });
     let own = KEY_HEADERS.iter().flat_map(|name| headers.get_all(*name)).filter_map(text);
-    bearer.chain(own).map(str::trim).find(|key| key.starts_with(KEY_PREFIX))
+    let in_query = query.into_iter().flat_map(|query| query.split('&')).filter_map(|part| part.strip_prefix("key="));
+    bearer.chain(own).chain(in_query).map(str::trim).find(|key| key.starts_with(KEY_PREFIX))
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {

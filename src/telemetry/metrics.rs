@@ -24,6 +24,8 @@ const REQUESTS: &str = "outrider_requests_total";
 const OVERHEAD: &str = "outrider_overhead_seconds";
 const ATTEMPTS: &str = "outrider_upstream_attempts_total";
 const COST: &str = "outrider_cost_usd_total";
+const LIMIT_DECISIONS: &str = "outrider_limit_decisions_total";
+const LIMIT_WARNINGS: &str = "outrider_limit_warnings_total";
 const PRICES_UNKNOWN: &str = "outrider_prices_unknown_total";
 const BREAKER: &str = "outrider_breaker_state";
 const LOSSES: &str = "outrider_translation_losses_total";
@@ -164,6 +166,17 @@ impl Meters {
     pub fn price_unknown(&self, meters: &ExchangeMeters) {
         let labels = vec![Label::new("provider", Arc::clone(&meters.provider)), Label::new("model", Arc::clone(&meters.model))];
         self.count(PRICES_UNKNOWN, labels, 1);
+    }
+
+    /// A limit has decided something about a request.
+    pub fn limit_decision(&self, limit: &str, decision: &'static str) {
+        let labels = vec![Label::new("limit", limit.to_owned()), Label::from_static_parts("decision", decision)];
+        self.count(LIMIT_DECISIONS, labels, 1);
+    }
+
+    /// A limit has passed one of its thresholds.
+    pub fn limit_warning(&self, limit: &str) {
+        self.count(LIMIT_WARNINGS, vec![Label::new("limit", limit.to_owned())], 1);
     }
 
     /// A policy version is in force.
@@ -325,6 +338,8 @@ fn describe(recorder: &PrometheusRecorder) {
         (REQUESTS, "Exchanges that ended, by outcome."),
         (ATTEMPTS, "Tries at an upstream, by outcome."),
         (COST, "What answers cost, in USD."),
+        (LIMIT_DECISIONS, "What limits decided about requests, by limit and decision."),
+        (LIMIT_WARNINGS, "Thresholds (warn_at) that limits passed."),
         (PRICES_UNKNOWN, "Answers whose price is not known, so that a pessimistic one was counted."),
         (LOSSES, "Members that a translation could not express."),
         (RELOADS, "Configuration reloads, by result."),

@@ -91,17 +91,19 @@ pub struct Record {
     pub model: Option<Arc<str>>,
     /// The rule that named the model.
     pub rule: Option<Arc<str>>,
+    /// The limit that sent the exchange on to that model instead of the one asked for.
+    pub degraded_by: Option<Arc<str>>,
     /// Who answered, or was asked last: `provider/model`, and its meters.
     pub target: Option<(Arc<str>, Arc<ExchangeMeters>)>,
     /// Tries made.
     pub attempts: u32,
-    /// Tokens of the prompt, by estimate, that targets were asked with which lost a race and were cancelled.
-    pub hedge_lost_tokens: u64,
+    /// Tokens of the prompt, by estimate, that went to targets which were given up: they lost a race, or took too long.
+    pub lost_tokens: u64,
     /// The status told to the app.
     pub status: Option<u16>,
     /// From the start to the first content.
     pub first_token: Option<Duration>,
-    /// What the caller took to send its body.
+    /// What the caller took to send its body, and what it stood in line.
     pub receiving: Duration,
     /// Outrider's own share.
     pub overhead: Option<Duration>,
@@ -138,9 +140,10 @@ impl Record {
             stream: false,
             model: None,
             rule: None,
+            degraded_by: None,
             target: None,
             attempts: 0,
-            hedge_lost_tokens: 0,
+            lost_tokens: 0,
             status: None,
             first_token: None,
             receiving: Duration::ZERO,
@@ -232,12 +235,13 @@ impl Record {
                     dialect = self.dialect.map(Dialect::label),
                     model = self.model.as_deref(),
                     rule = self.rule.as_deref(),
+                    degraded_by = self.degraded_by.as_deref(),
                     target_model = self.target.as_ref().map(|(name, _)| &**name),
                     stream = self.stream,
                     status = self.status.map(u64::from),
                     outcome,
                     attempts = u64::from(self.attempts),
-                    hedge_lost_tokens = (self.hedge_lost_tokens > 0).then_some(self.hedge_lost_tokens),
+                    lost_tokens = (self.lost_tokens > 0).then_some(self.lost_tokens),
                     duration_us = micros(duration),
                     first_token_us = self.first_token.map(micros),
                     overhead_us = self.overhead.map(micros),

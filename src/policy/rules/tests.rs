@@ -73,7 +73,7 @@ impl Default for World {
 
 impl World {
     fn ask<T>(&self, rules: &Rules, answer: impl FnOnce(&Rules, &Asked<'_>) -> T) -> T {
-        let caller = Caller::of(&self.identity, &self.headers);
+        let caller = Caller::of(&self.identity, None, &self.headers);
         let asked = Asked {
             model: self.model,
             operation: self.operation,
@@ -383,7 +383,7 @@ fn recorded_requests_are_compared_without_a_panic() {
         for dialect in Dialect::ALL {
             let Ok(request) = codec(dialect).decode_request(body.as_bytes()) else { continue };
             let (headers, identity) = (HeaderMap::new(), Identity::default());
-            let caller = Caller::of(&identity, &headers).or_user(request.user.as_ref());
+            let caller = Caller::of(&identity, None, &headers).or_user(request.user.as_ref());
             let features = Features::of(&request);
             let asked = Asked {
                 model: &request.model,

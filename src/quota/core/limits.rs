@@ -23,6 +23,7 @@ pub struct Limits {
     common: usize,
     /// The own limit of each key, by the key's digest.
     own: HashMap<u128, u32>,
+    count_tries: bool,
     pub(super) books: Arc<Books>,
 }
 
@@ -52,12 +53,18 @@ impl Limits {
             own.extend(rule.key.map(|key| (key, rules.len() as u32)));
             rules.push(rule);
         }
-        Arc::new(Self { rules: rules.into_boxed_slice(), common, own, books })
+        let count_tries = rules.iter().any(Rule::counts_tries);
+        Arc::new(Self { rules: rules.into_boxed_slice(), common, own, count_tries, books })
     }
 
     /// Whether there is nothing to ask for.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Whether a limit counts by provider, so that each try asks too.
+    pub fn count_tries(&self) -> bool {
+        self.count_tries
     }
 
     /// Reserves this much in every limit that applies, or nothing at all. It never waits: where others stand in line

@@ -67,11 +67,13 @@ impl Amount {
         Self { tokens: self.tokens.min(Self::MOST), cost: NanoUsd(self.cost.0.min(Self::MOST)) }
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// The sum.
+    pub fn plus(self, other: Self) -> Self {
         Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost.saturating_add(other.cost) }
     }
 
-    fn minus(self, other: Self) -> Self {
+    /// What is left without the other; nothing is less than nothing.
+    pub fn minus(self, other: Self) -> Self {
         Self { tokens: self.tokens.saturating_sub(other.tokens), cost: self.cost.saturating_sub(other.cost) }
     }
 }

@@ -69,6 +69,11 @@ impl Reservation {
         Self::new(limits, Held::default(), bound, Admission::default(), now, at)
     }
 
+    /// When it was admitted, or extended last.
+    pub fn seen(&self) -> Moment {
+        self.seen
+    }
+
     /// What is reserved, extensions included.
     pub fn reserved(&self) -> Amount {
         self.reserved
@@ -109,6 +114,22 @@ impl Reservation {
         self.later.push((open.now.nanos, more.tokens));
         self.reserved = self.reserved.plus(more);
         if fits { Extension::Fits } else { Extension::Overdrawn }
+    }
+
+    /// Reserves more where it fits in every limit, whatever they say of streams; else nothing, and tells so.
+    pub fn extend_if_fits(&mut self, more: Amount, at: Moment) -> bool {
+        self.seen = at;
+        let more = more.bounded();
+        if !self.held.is_empty() && more != Amount::ZERO {
+            let mut open = self.limits.books.open(self.held.banks, at);
+            if !matches!(self.held.fit_more(&self.limits, &mut open, more), Ok(true)) {
+                return false;
+            }
+            self.held.extend(&self.limits, &mut open, more);
+            self.later.push((open.now.nanos, more.tokens));
+        }
+        self.reserved = self.reserved.plus(more);
+        true
     }
 
     /// Settles at what it came to, in the windows that it was admitted under.

@@ -52,6 +52,11 @@ impl Rule {
         }
     }
 
+    /// Whether it counts each try, and not the request before.
+    pub(super) fn counts_tries(&self) -> bool {
+        self.at_try
+    }
+
     /// Whether it has a say in this request now.
     pub(super) fn applies(&self, ask: &Ask<'_>) -> bool {
         self.at_try == ask.provider.is_some() && self.selects(ask)

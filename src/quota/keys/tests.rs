@@ -39,7 +39,7 @@ fn ask(keys: &Keys, headers: &[(&'static str, &str)]) -> Result<Option<String>, 
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    let found = keys.caller(&map, SystemTime::UNIX_EPOCH + NOW);
+    let found = keys.caller(&map, None, SystemTime::UNIX_EPOCH + NOW);
     found.map(|caller| caller.map(|caller| caller.key.name.clone())).map_err(|refused| refused.label())
 }
 

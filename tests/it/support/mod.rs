@@ -24,6 +24,7 @@ use outrider::base::drain::Drain;
 use outrider::base::rng::RootRng;
 use outrider::config::{Config, Outside};
 use outrider::credential::Credentials;
+use outrider::journal::Journal;
 use outrider::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
 use outrider::telemetry::{Failures, Meters, Sinks};
 use outrider::upstream::{Connector, Dial, Dialled, Io, Upstream};
@@ -339,11 +340,12 @@ impl World {
         let config = loaded.config;
         let sinks = Sinks { meters: Meters::new(), team: "test".into(), app: "world".into(), failures: Failures::default() };
         let wall: Arc<dyn WallClock> = Arc::new(StillClock(SystemTime::UNIX_EPOCH + Duration::from_secs(WALL_SECONDS)));
+        let journal = Arc::new(Journal::still(&config.bootstrap.state, wall.now(), &RootRng::seeded(2)));
         let shared = Shared {
             credentials: Credentials::new(Arc::clone(&wall)),
             env: Env { wall, rng: RootRng::seeded(1) },
-            snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(config.policy))),
-            stores: Stores::new(config.bootstrap.bounds, config.bootstrap.identity, sinks),
+            snapshot: tokio::sync::watch::Sender::new(Arc::new(Snapshot::new(config.policy, &config.bootstrap.identity))),
+            stores: Stores::new(config.bootstrap.bounds, config.bootstrap.identity, journal, sinks),
             drain: Drain::default(),
         };
         let upstream = Upstream::new(connector, 16);

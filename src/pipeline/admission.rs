@@ -1,0 +1,217 @@
+//! Whether what is asked for fits what whoever asks may have: reserved in every limit that applies, before anything is sent.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::account::{Account, warn};
+use super::answer::Refusal;
+use super::funds::{Funds, Upper, Who};
+use super::ingress::Call;
+use super::routing::{Asker, Routed, routed};
+use super::snapshot::Snapshot;
+use super::{Pipeline, Shared, ratelimit};
+use crate::base::clock;
+use crate::base::{Fault, FaultKind, Origin};
+use crate::dialect::asked;
+use crate::ir::{Dialect, Operation};
+use crate::journal::{Counters, Dims, Estimate, Spent, UserHash};
+use crate::policy::caller::{Caller, Tag};
+use crate::policy::charge;
+use crate::quota::{Amount, Ask, Exceeded, Label, Limits, Moment, Reservation};
+
+/// So often at most an exchange is sent on to another alias by limits that degrade.
+const DEGRADED_MAX: usize = 4;
+
+/// Who asks, as limits tell them apart.
+pub(super) struct Subject<'a> {
+    team: Label<'a>,
+    app: Label<'a>,
+    user: Label<'a>,
+    key: Label<'a>,
+    tags: Vec<Label<'a>>,
+    operation: Operation,
+    user_hash: Option<UserHash>,
+}
+
+impl<'a> Subject<'a> {
+    /// Of a caller; its user under the hash that outlives the process, where anything is accounted under it.
+    pub(super) fn of(shared: &Shared, limits: &Limits, caller: &'a Caller<'_>, operation: Operation) -> Self {
+        let journal = &shared.stores.journal;
+        let needed = !limits.is_empty() || journal.is_kept();
+        let user_hash = caller.user.as_deref().filter(|_| needed).map(|name| journal.user(name));
+        // Where nothing is limited, nobody asks who it is.
+        let label = |text: Option<&'a str>| text.filter(|_| !limits.is_empty()).map_or(Label::NONE, Label::new);
+        let user = match (caller.user.as_deref(), user_hash) {
+            (Some(name), Some(hash)) => Label::with_digest(name, hash.digest()),
+            (name, _) => label(name),
+        };
+        Self {
+            team: label(caller.team.as_deref()),
+            app: label(caller.app.as_deref()),
+            user,
+            key: label(caller.key.as_deref()),
+            tags: caller.tags.iter().map(|tag| Label::new(tag.as_str())).collect(),
+            operation,
+            user_hash,
+        }
+    }
+
+    /// What it asks of the limits: before a target is chosen, or at a try with this provider.
+    pub(super) fn ask<'s>(&'s self, model: &'s str, provider: Option<&'s str>) -> Ask<'s> {
+        let Self { team, app, user, key, operation, ref tags, .. } = *self;
+        Ask { team, app, user, key, model: Label::new(model), provider: provider.map(Label::new), tags, operation }
+    }
+}
+
+/// Admits a call: finds where it goes, and reserves the most that it may come to. Where a limit says so it waits in line, or
+/// goes to another alias.
+///
+/// # Errors
+/// It is refused by a rule, a key or a limit, or there is no such model.
+pub(super) async fn admit(
+    line: &Pipeline,
+    snapshot: &Snapshot,
+    call: &Call,
+    asker: &Asker<'_>,
+    subject: &Subject<'_>,
+    account: &mut Account,
+) -> Result<Routed, Refusal> {
+    let shared = &line.shared;
+    let mut routed = routed(line, snapshot, call, asker, None)?;
+    for _ in 0..DEGRADED_MAX {
+        let upper = upper(call, &routed, shared.env.wall.now());
+        let ask = subject.ask(&routed.route.name, None);
+        let exceeded = match in_line(line, &snapshot.limits, &ask, upper.amount(), call, account).await? {
+            Ok(mut whole) => {
+                whole.take_crossings().iter().for_each(|crossing| warn(crossing, shared));
+                let model = Arc::clone(&routed.route.name);
+                account.funds = Some(Funds::new(who(asker, subject.user_hash), model, whole, upper));
+                return Ok(routed);
+            }
+            Err(exceeded) => exceeded,
+        };
+        let Some(to) = exceeded.degrade_to().filter(|to| *to != &*routed.route.name) else {
+            shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "reject");
+            return Err(refusal(&exceeded, line, call.endpoint.dialect));
+        };
+        shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "degrade");
+        account.record.degraded_by = Some(exceeded.limit.name.as_str().into());
+        routed = self::routed(line, snapshot, call, asker, Some(to))?;
+    }
+    Err(Fault::internal("limits that degrade in a circle").into())
+}
+
+/// Reserves, and waits for it no longer than the exchange may take.
+async fn in_line(
+    line: &Pipeline,
+    limits: &Arc<Limits>,
+    ask: &Ask<'_>,
+    bound: Amount,
+    call: &Call,
+    account: &mut Account,
+) -> Result<Result<Reservation, Box<Exceeded>>, Fault> {
+    let begun = clock::now();
+    let admitted = limits.admit(ask, bound, &*line.shared.env.wall);
+    let admitted = match call.timeout {
+        None => admitted.await,
+        Some(timeout) => tokio::time::timeout_at(account.record.started + timeout, admitted).await.map_err(|_| {
+            Fault::new(FaultKind::Timeout, Origin::Gateway, "The time that the request allows was over before a limit had room.")
+        })?,
+    };
+    // Not our own share of the time.
+    account.record.receiving += clock::now().duration_since(begun);
+    Ok(admitted)
+}
+
+/// The most that a call may come to at any of the targets that may answer it.
+fn upper(call: &Call, routed: &Routed, at: SystemTime) -> Upper {
+    let all = routed.order.iter().map(|index| upper_at(call, routed, *index, at));
+    all.reduce(|one, other| {
+        let (a, b) = (one.estimate, other.estimate);
+        let estimate = Estimate {
+            input_tokens: a.input_tokens.max(b.input_tokens),
+            output_tokens: a.output_tokens.max(b.output_tokens),
+            cost: a.cost.max(b.cost),
+        };
+        Upper { estimate, open_ended: one.open_ended || other.open_ended }
+    })
+    .unwrap_or_default()
+}
+
+/// The most that a call may come to at one target.
+pub(super) fn upper_at(call: &Call, routed: &Routed, index: usize, at: SystemTime) -> Upper {
+    if call.endpoint.operation == Operation::CountTokens {
+        return Upper::default();
+    }
+    let (target, names) = (&routed.route.model.targets[index], &routed.route.targets[index]);
+    let features = &routed.features;
+    let output_tokens = match call.endpoint.operation {
+        Operation::Chat => features.output_tokens_max.or(target.facts.output_tokens.map(u64::from)).unwrap_or(4096),
+        _ => 0,
+    };
+    let upper = charge::Upper { input_tokens: features.input_tokens, output_tokens, searches: 0 };
+    let tier = asked::service_tier(call.endpoint.dialect, &call.body, &call.envelope);
+    let cost = charge::bound(names.quote.tariff(), at, tier, &upper);
+    let estimate = Estimate { input_tokens: upper.input_tokens, output_tokens, cost };
+    Upper { estimate, open_ended: false }
+}
+
+/// Admits what is not read, or asks for no model: the same without another alias to go to.
+///
+/// # Errors
+/// A limit refuses it.
+pub(super) async fn admit_unread(
+    line: &Pipeline,
+    limits: &Arc<Limits>,
+    (dialect, model): (Dialect, &Arc<str>),
+    asker: &Asker<'_>,
+    subject: &Subject<'_>,
+    upper: Upper,
+    account: &mut Account,
+) -> Result<(), Refusal> {
+    match limits.admit(&subject.ask(model, None), upper.amount(), &*line.shared.env.wall).await {
+        Ok(mut whole) => {
+            whole.take_crossings().iter().for_each(|crossing| warn(crossing, &line.shared));
+            account.funds = Some(Funds::new(who(asker, subject.user_hash), Arc::clone(model), whole, upper));
+            Ok(())
+        }
+        Err(exceeded) => {
+            line.shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "reject");
+            Err(refusal(&exceeded, line, dialect))
+        }
+    }
+}
+
+/// What is told of a limit that was exceeded.
+pub(super) fn refusal(exceeded: &Exceeded, line: &Pipeline, caller: Dialect) -> Refusal {
+    let mut refusal = Refusal::from(exceeded.fault());
+    ratelimit::tell_exceeded(&mut refusal.beside, caller, exceeded, line.shared.env.wall.now());
+    refusal
+}
+
+fn who(asker: &Asker<'_>, user: Option<UserHash>) -> Who {
+    let tags = match asker.caller.tags.as_slice() {
+        [] => Box::default(),
+        [tag] => tag.as_str().into(),
+        tags => tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(",").into(),
+    };
+    Who { key: asker.key.map(|caller| Arc::clone(&caller.key)), user, tags }
+}
+
+/// Puts back what was spent by an earlier process. What the journal does not tell (the operation) is taken for a chat.
+pub(super) fn restore(limits: &Limits, spent: &Spent<'_>, at: Moment) {
+    let Dims { team, app, user, key, alias, provider, tag, .. } = spent.dims;
+    let tags: Vec<_> = tag.split(',').filter(|tag| !tag.is_empty()).map(Label::new).collect();
+    let ask = Ask {
+        team: Label::new(team),
+        app: Label::new(app),
+        user: user.map_or(Label::NONE, |user| Label::unknown(user.digest())),
+        key: Label::new(key),
+        model: Label::new(alias),
+        provider: Some(Label::new(provider)),
+        tags: &tags,
+        operation: Operation::Chat,
+    };
+    let Counters { input_tokens, output_tokens, cost, .. } = spent.counters;
+    limits.restore(&ask, Amount { tokens: input_tokens.saturating_add(output_tokens), cost }, spent.start, at);
+}
