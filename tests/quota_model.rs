@@ -58,6 +58,7 @@ fn limit(name: &str, per: &[Dimension], most: Most) -> Limit {
         offset_seconds: 0,
         on_exceed: OnExceed::Reject,
         on_overrun: OnOverrun::Finish,
+        assumed_output_tokens: None,
         warn_permille: Vec::new(),
     }
 }

@@ -26,6 +26,8 @@ pub struct Limit {
     pub on_exceed: OnExceed,
     /// What happens to a stream that produces more than was reserved for it, where that does not fit either.
     pub on_overrun: OnOverrun,
+    /// What the answer is taken for, in tokens, where the request bounds it not. `None`: the most that the model writes.
+    pub assumed_output_tokens: Option<u64>,
     /// Shares of a bound at which to warn, in thousandths, ascending.
     pub warn_permille: Vec<u32>,
 }

@@ -157,6 +157,7 @@ pub(super) mod keys {
         "queue_max",
         "degrade_to",
         "on_overrun",
+        "assume_output_tokens",
         "warn_at",
     ];
     /// What a key's own limit has.

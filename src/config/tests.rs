@@ -718,6 +718,7 @@ on_exceed = "queue"
 queue_timeout = "1s"
 queue_max = 2
 on_overrun = "cut"
+assume_output_tokens = 9
 warn_at = [0.9, 0.5]
 [[limits]]
 name = "other"

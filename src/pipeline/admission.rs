@@ -22,6 +22,9 @@ use crate::quota::{Amount, Ask, Exceeded, Label, Limits, Moment, Reservation};
 /// So often at most an exchange is sent on to another alias by limits that degrade.
 const DEGRADED_MAX: usize = 4;
 
+/// What an answer is taken for where nobody bounds it.
+const OUTPUT_TOKENS: u64 = 4_096;
+
 /// Who asks, as limits tell them apart.
 pub(super) struct Subject<'a> {
     team: Label<'a>,
@@ -79,8 +82,9 @@ pub(super) async fn admit(
     let shared = &line.shared;
     let mut routed = routed(line, snapshot, call, asker, None)?;
     for _ in 0..DEGRADED_MAX {
-        let upper = upper(call, &routed, shared.env.wall.now());
         let ask = subject.ask(&routed.route.name, None);
+        routed.assumed_output = snapshot.limits.assumed_output_tokens(&ask);
+        let upper = upper(call, &routed, shared.env.wall.now());
         let exceeded = match in_line(line, &snapshot.limits, &ask, upper.amount(), call, account).await? {
             Ok(mut whole) => {
                 whole.take_crossings().iter().for_each(|crossing| warn(crossing, shared));
@@ -145,15 +149,18 @@ pub(super) fn upper_at(call: &Call, routed: &Routed, index: usize, at: SystemTim
     }
     let (target, names) = (&routed.route.model.targets[index], &routed.route.targets[index]);
     let features = &routed.features;
+    let model = target.facts.output_tokens.map(u64::from);
+    let told = features.output_tokens_max.or(model);
+    let open_ended = features.output_tokens_max.is_none() && (model.is_none() || routed.assumed_output.is_some());
     let output_tokens = match call.endpoint.operation {
-        Operation::Chat => features.output_tokens_max.or(target.facts.output_tokens.map(u64::from)).unwrap_or(4096),
+        Operation::Chat => features.output_tokens_max.or(routed.assumed_output).or(told).unwrap_or(OUTPUT_TOKENS),
         _ => 0,
     };
     let upper = charge::Upper { input_tokens: features.input_tokens, output_tokens, searches: 0 };
     let tier = asked::service_tier(call.endpoint.dialect, &call.body, &call.envelope);
     let cost = charge::bound(names.quote.tariff(), at, tier, &upper);
     let estimate = Estimate { input_tokens: upper.input_tokens, output_tokens, cost };
-    Upper { estimate, open_ended: false }
+    Upper { estimate, open_ended }
 }
 
 /// Admits what is not read, or asks for no model: the same without another alias to go to.

@@ -32,6 +32,8 @@ pub(super) struct Routed {
     pub features: Features,
     /// The rule that named the model.
     pub rule: Option<Arc<str>>,
+    /// What limits take the answer for, in tokens, where the request bounds it not.
+    pub assumed_output: Option<u64>,
 }
 
 impl Routed {
@@ -87,7 +89,7 @@ pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: &
         let counted = !snapshot.limits.is_empty() || stores.journal.is_kept();
         let features = if route.reads { read(call).1 } else { unread(call, counted) };
         let order = order(&route, &features, now, at, &mut rng);
-        return Ok(Routed { route, order, features, rule: None });
+        return Ok(Routed { route, order, features, rule: None, assumed_output: None });
     }
     let mut seen = Seen::of(call, asker);
     let draw = rng.next_u64();
@@ -107,7 +109,7 @@ pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: &
         seen.read(call);
     }
     let order = order(&route, &seen.features, now, at, &mut rng);
-    Ok(Routed { route, order, features: seen.features, rule })
+    Ok(Routed { route, order, features: seen.features, rule, assumed_output: None })
 }
 
 /// What rules see of a call, read as far as it must be.

@@ -13,6 +13,9 @@ use crate::config::resolve::keys;
 /// More limits cost time with each request.
 const LIMITS_MAX: usize = 256;
 
+/// No model writes more.
+const ASSUMED_MAX: usize = 100_000_000;
+
 /// More than so many are noise.
 const THRESHOLDS_MAX: usize = 7;
 
@@ -64,8 +67,12 @@ pub(in super::super) fn own(
     if table.has("time_zone") && most.windows.is_empty() {
         reading.warn(&table.spot("time_zone"), "has no effect: nothing is bounded by the hour, the day or the month");
     }
+    let assumed_output_tokens = table.count("assume_output_tokens", 1..=ASSUMED_MAX).map(|tokens| tokens as u64);
+    if assumed_output_tokens.is_some() && most.tokens_per_minute.is_none() && most.windows.is_empty() {
+        reading.warn(&table.spot("assume_output_tokens"), "has no effect: no tokens and no money are bounded");
+    }
     let warn_permille = thresholds(reading, table);
-    Limit { name, per, when: Vec::new(), most, offset_seconds, on_exceed, on_overrun, warn_permille }
+    Limit { name, per, when: Vec::new(), most, offset_seconds, on_exceed, on_overrun, assumed_output_tokens, warn_permille }
 }
 
 fn name(reading: &Reading<'_>, table: &Table<'_, '_>, taken: &mut Taken) -> Option<String> {

@@ -76,6 +76,7 @@ fn value(limit: &Limit, key: &str, implied: &[Dimension]) -> Option<String> {
         ("queue_max", OnExceed::Queue { length_max, .. }) => Some(length_max.to_string()),
         ("degrade_to", OnExceed::Degrade { to }) => Some(literal(to)),
         ("on_overrun", _) => Some(literal(limit.on_overrun.label())),
+        ("assume_output_tokens", _) => limit.assumed_output_tokens.map(|tokens| tokens.to_string()),
         ("warn_at", _) => Some(format!("[{}]", limit.warn_permille.iter().map(|each| share(*each)).collect::<Vec<_>>().join(", "))),
         _ => None,
     }

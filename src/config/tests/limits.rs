@@ -30,6 +30,7 @@ fn a_limit_says_what_it_means() {
         offset_seconds: 0,
         on_exceed: OnExceed::Reject,
         on_overrun: OnOverrun::Finish,
+        assumed_output_tokens: None,
         warn_permille: vec![800],
     };
     assert_eq!(*limit, expected);

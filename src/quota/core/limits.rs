@@ -24,6 +24,8 @@ pub struct Limits {
     /// The own limit of each key, by the key's digest.
     own: HashMap<u128, u32>,
     count_tries: bool,
+    /// Whether a limit says what answers are taken for.
+    assume: bool,
     pub(super) books: Arc<Books>,
 }
 
@@ -53,13 +55,23 @@ impl Limits {
             own.extend(rule.key.map(|key| (key, rules.len() as u32)));
             rules.push(rule);
         }
+        let assume = rules.iter().any(|rule| rule.limit.assumed_output_tokens.is_some());
         let count_tries = rules.iter().any(Rule::counts_tries);
-        Arc::new(Self { rules: rules.into_boxed_slice(), common, own, count_tries, books })
+        Arc::new(Self { rules: rules.into_boxed_slice(), common, own, count_tries, assume, books })
     }
 
     /// Whether there is nothing to ask for.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// What the answer to a request that bounds it not is taken for, in tokens: the largest of the limits that apply counts.
+    pub fn assumed_output_tokens(&self, ask: &Ask<'_>) -> Option<u64> {
+        // Mostly none says anything.
+        if !self.assume {
+            return None;
+        }
+        self.applying(ask, Rule::applied).filter_map(|(_, rule)| rule.limit.assumed_output_tokens).max()
     }
 
     /// Whether a limit counts by provider, so that each try asks too.
