@@ -14,6 +14,7 @@ mod corpus;
 mod embed;
 mod square;
 mod hedge;
+mod limits;
 mod line;
 mod money;
 mod opaque;

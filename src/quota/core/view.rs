@@ -108,7 +108,7 @@ impl Limits {
                 limit.subjects += 1;
                 let (fullness, measures) = measures(rule, meter, now);
                 let rank = limit.top.partition_point(|other| other.permille() >= fullness);
-                if rank < top && fullness > 0 {
+                if rank < top && measures.iter().any(|measure| measure.used() > 0) {
                     let name = names.get(&meter.key).map_or_else(|| name(rule, meter.key), |name| name.to_string());
                     let waiting = lines.get(&slot).map_or(0, |line| line.len() as u64);
                     limit.top.insert(rank, SubjectView { name, under_way: meter.running.into(), waiting, measures });
