@@ -382,3 +382,84 @@ async fn light_operations_are_not_refused_for_heavy_ones() {
         .to_vec();
     assert_eq!(listed, [200, 200, 429]);
 }
+
+/// A folder for a journal, gone with the test.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("outrider-it-{name}-{}", std::process::id()));
+        let _may_not_be_there = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn world(&self, limits: &str) -> World {
+        let world = world(&format!("{limits}\n[state]\ndir = {:?}\n", self.0));
+        let shared = &world.line.shared;
+        if let Some(recovered) = shared.stores.journal.recovered() {
+            shared.restore(&recovered);
+        }
+        world
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _may_be_gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_spent_outlives_the_process() {
+    const LIMITS: &str = "[[limits]]\nname = \"day\"\nper = [\"team\", \"user\", \"model\", \"tag\", \"provider\"]\nbudget_usd_per_day = 0.0025\n\
+                          [[limits]]\nname = \"month\"\ntokens_per_month = 1_000\n[identity]\nteam = \"search\"\n";
+    let folder = Folder::new("restart");
+    let headers = [("x-outrider-user", "ann"), ("x-outrider-tag", "batch")];
+    let before = folder.world(LIMITS);
+    before.provider("openai", |_, nth| if nth == 0 { answer(10, 100) } else { Script::Hang });
+    assert_eq!(before.post_with(CHAT, &headers, ask("fast")).await.status, 200);
+    let response = tokio::time::timeout(Duration::from_secs(1), before.post_with(CHAT, &headers, ask("fast"))).await;
+    assert!(response.is_err());
+    drop(before);
+
+    let after = folder.world(LIMITS);
+    after.always("openai", answer(10, 100));
+    let spent = |world: &World, limit: usize| view(world).limits[limit].top[0].measures[0].settled;
+    // Ten and a hundred tokens, and the prompt of the one that left.
+    let (day, month) = (spent(&after, 0), spent(&after, 1));
+    assert!((1_010_000..1_040_000).contains(&day), "{day}");
+    assert!((110..140).contains(&month), "{month}");
+    assert_eq!(after.post_with(CHAT, &headers, ask("fast")).await.status, 200);
+    assert_eq!(after.post_with(CHAT, &headers, ask("fast")).await.status, 429, "twice a thousandth and more are spent");
+    assert_eq!(after.post_with(CHAT, &[("x-outrider-user", "bob")], ask("fast")).await.status, 200);
+    drop(after);
+
+    let third = folder.world(LIMITS);
+    third.always("openai", answer(10, 100));
+    assert_eq!(third.post_with(CHAT, &headers, ask("fast")).await.status, 429);
+    assert_eq!(spent(&third, 1), month + 220);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_is_written_down_before_its_end_is_told() {
+    let folder = Folder::new("before");
+    let world = folder.world("");
+    let chunk = r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+    let usage = r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":9,"total_tokens":19}}"#;
+    let text = format!("{chunk}\n\n{usage}\n\ndata: [DONE]\n\n");
+    let events = Script::events(&text, Duration::from_millis(1), End::Close);
+    world.provider("openai", move |_, nth| if nth == 0 { answer(10, 100) } else { events.clone() });
+    let records = || world.line.shared.stores.journal.health().records;
+    let before = records();
+    let response = world.open(Method::POST, CHAT, &[], ask("fast").as_bytes()).await;
+    // Nothing of the body has been read yet.
+    let whole = records() - before;
+    assert!(whole >= 2, "an intent, and an end: {whole}");
+    drop(response);
+    let before = records();
+    let stream = ask("fast").replace("\"max_tokens\"", "\"stream\":true,\"max_tokens\"");
+    let mut body = world.open(Method::POST, CHAT, &[], stream.as_bytes()).await.into_body();
+    assert_eq!(records() - before, 1, "its intent");
+    read_until(&mut body, "[DONE]").await;
+    assert_eq!(records() - before, 2, "its end");
+}
