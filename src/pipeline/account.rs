@@ -277,6 +277,7 @@ impl Account {
             served,
             price_revision: record.price_revision,
             charge,
+            lost: self.lost,
         };
         for crossing in funds.settle(&end, self.shared.moment()) {
             warn(&crossing, &self.shared);

@@ -115,7 +115,7 @@ impl Funds {
         }
         let journal::Charge { input_tokens, output_tokens, cost, .. } = end.charge;
         let actual = Amount { tokens: input_tokens.saturating_add(output_tokens), cost };
-        let at_provider = self.at_provider.take().map(|held| held.settle(actual, at).crossings);
+        let at_provider = self.at_provider.take().map(|held| held.settle(actual.minus(end.lost), at).crossings);
         if !end.served {
             self.whole.cancel(at);
             return Vec::new();
@@ -158,4 +158,6 @@ pub(super) struct End<'e> {
     pub price_revision: u64,
     /// What it came to.
     pub charge: journal::Charge,
+    /// Of this, what other tries came to.
+    pub lost: Amount,
 }

@@ -14,6 +14,7 @@ mod corpus;
 mod embed;
 mod square;
 mod hedge;
+mod limit_laws;
 mod limits;
 mod line;
 mod money;
