@@ -1,8 +1,15 @@
 //! What a request is, as far as rules, fit and price ask.
 
+mod content;
+mod images;
+mod media;
 #[cfg(test)]
 mod tests;
 mod tokens;
+
+pub use content::{Content, Contents, ImageRule};
+
+use std::borrow::Cow;
 
 use super::SizeClass;
 use super::digest::Digest;
@@ -18,8 +25,16 @@ pub struct Features {
     pub input_tokens: u64,
     /// Of these, those of media, which are little more than guessed.
     pub media_tokens: u64,
+    /// The same by kind of content.
+    pub contents: Contents,
+    /// Whether it was decoded. Where it was not, all of its JSON counts as part of the prompt.
+    pub read: bool,
     /// The asked-for bound on output tokens.
     pub output_tokens_max: Option<u64>,
+    /// How many answers are asked for; `None` and 1 are the same.
+    pub answers: Option<u64>,
+    /// How often the provider may search the web for the answer.
+    pub searches_max: u64,
     /// Turns of the conversation, system turns left out.
     pub messages: u32,
     /// Whether the answer comes as a stream.
@@ -39,9 +54,13 @@ impl Features {
         request.messages.iter().for_each(|message| walk.message(message));
         walk.asked(request);
         Self {
-            input_tokens: walk.text.tokens().saturating_add(walk.media),
-            media_tokens: walk.media,
+            input_tokens: walk.contents.text_tokens().saturating_add(walk.contents.media_tokens()),
+            media_tokens: walk.contents.media_tokens(),
+            contents: walk.contents,
+            read: true,
             output_tokens_max: request.output_tokens_max,
+            answers: request.answers,
+            searches_max: walk.searches,
             messages: walk.turns,
             stream: request.stream,
             has: walk.has,
@@ -53,26 +72,35 @@ impl Features {
     /// Of a request that nobody decodes, by its bytes and its top-level members. What only a reading shows is left out: the
     /// turns, the media, the session.
     pub fn of_bytes(dialect: Dialect, body: &[u8], envelope: &Envelope, stream: bool) -> Self {
-        let (text, media) = tokens::of_unread(body);
+        let mut contents = Contents::default();
+        contents.add_unread(body);
         let member = |name| envelope.member(body, name).filter(|value| !value.is_null());
         let within = |outer, inner| member(outer).and_then(|value| value.member(inner));
         let tools = member("tools").or_else(|| within("toolConfig", "tools"));
         let bound = ["max_completion_tokens", "max_output_tokens", "max_tokens"].into_iter().find_map(member);
         let bound = bound.or_else(|| within("generationConfig", "maxOutputTokens")).or_else(|| within("inferenceConfig", "maxTokens"));
-        let mut has = Has::default();
+        let answers = member("n").or_else(|| within("generationConfig", "candidateCount")).and_then(Raw::u64);
+        let (mut has, mut searches_max) = (Has::default(), 0_u64);
         for tool in tools.into_iter().flat_map(Raw::elements) {
             has = has.and(Has::TOOLS);
-            if offers_own(dialect, tool) {
+            if let Some(kind) = own_kind(dialect, tool) {
                 has = has.and(Has::SIDE_EFFECTS);
+                searches_max = searches_max.saturating_add(searches_of(&kind, tool));
             }
         }
         if ACTING.iter().any(|name| member(name).is_some_and(acts)) {
             has = has.and(Has::SIDE_EFFECTS);
         }
+        if SEARCHING.iter().any(|name| member(name).is_some_and(acts)) {
+            searches_max = searches_max.saturating_add(SEARCHES_ASSUMED);
+        }
         Self {
-            input_tokens: text.tokens().saturating_add(media),
-            media_tokens: media,
+            input_tokens: contents.text_tokens().saturating_add(contents.media_tokens()),
+            media_tokens: contents.media_tokens(),
+            contents,
             output_tokens_max: bound.and_then(Raw::u64),
+            answers,
+            searches_max,
             stream,
             has,
             ..Self::default()
@@ -159,15 +187,36 @@ fn runs_at_provider(kind: &str) -> bool {
     !RUN_BY_CALLERS.iter().any(|own| kind.starts_with(own)) && kind != "namespace"
 }
 
-/// Whether an element of the wire's tools is one that the provider runs.
-fn offers_own(dialect: Dialect, tool: Raw<'_>) -> bool {
+/// The kind of an element of the wire's tools, where it is one that the provider runs.
+fn own_kind(dialect: Dialect, tool: Raw<'_>) -> Option<Cow<'_, str>> {
     match dialect {
-        Dialect::Gemini => tool.members().any(|(name, value)| !value.is_null() && runs_at_provider(&name)),
-        Dialect::Bedrock => tool.member("systemTool").is_some(),
+        Dialect::Gemini => {
+            let own = tool.members().filter(|(name, value)| !value.is_null() && runs_at_provider(name));
+            own.map(|(name, _)| name).max_by_key(|name| is_search(name))
+        }
+        Dialect::Bedrock => tool.member("systemTool").map(|_| "systemTool".into()),
         Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Anthropic => {
-            tool.member("type").and_then(Raw::string).is_some_and(|kind| runs_at_provider(&kind))
+            tool.member("type").and_then(Raw::string).filter(|kind| runs_at_provider(kind))
         }
     }
+}
+
+/// Top-level members by which the provider searches the web.
+const SEARCHING: [&str; 2] = ["web_search_options", "search_parameters"];
+/// How often a provider searches for one answer where the request does not say: recorded answers rarely take more than five.
+const SEARCHES_ASSUMED: u64 = 10;
+
+/// How often the provider may search the web by a tool of its own of this kind.
+fn searches_of(kind: &str, tool: Raw<'_>) -> u64 {
+    if is_search(kind) { tool.member("max_uses").and_then(Raw::u64).unwrap_or(SEARCHES_ASSUMED) } else { 0 }
+}
+
+/// Whether such a kind of tool searches the web.
+fn is_search(kind: &str) -> bool {
+    const OTHERS: [&str; 3] = ["file", "tool", "vertexaisearch"];
+    let kind = kind.to_ascii_lowercase();
+    // Bedrock's one tool of this sort is Nova's grounding.
+    kind.contains("search") && !OTHERS.iter().any(|other| kind.starts_with(other)) || kind == "systemtool"
 }
 
 /// Whether a request asks for reasoning.
@@ -178,10 +227,10 @@ pub(super) fn asks_to_reason(reasoning: &Reasoning) -> bool {
 
 /// The walk over a request.
 struct Walk {
-    text: tokens::Twelfths,
-    media: u64,
+    contents: Contents,
     turns: u32,
     has: Has,
+    searches: u64,
     session: Digest,
     /// Whether the first user turn is behind.
     begun: bool,
@@ -189,7 +238,7 @@ struct Walk {
 
 impl Walk {
     fn new() -> Self {
-        Self { text: tokens::Twelfths(0), media: 0, turns: 0, has: Has::default(), session: Digest::new(), begun: false }
+        Self { contents: Contents::default(), turns: 0, has: Has::default(), searches: 0, session: Digest::new(), begun: false }
     }
 
     fn tool(&mut self, tool: &Tool<'_>) {
@@ -212,6 +261,7 @@ impl Walk {
                 self.json(*raw);
                 if runs_at_provider(kind) {
                     self.has = self.has.and(Has::SIDE_EFFECTS);
+                    self.searches = self.searches.saturating_add(searches_of(kind, *raw));
                 }
             }
         }
@@ -234,7 +284,8 @@ impl Walk {
             }
             Part::ToolCall { name, arguments, .. } => {
                 self.words(name);
-                self.words(arguments);
+                self.contents.json += tokens::of_text(arguments).all();
+                self.remember(bytes_of(arguments));
             }
             Part::ToolResult { parts, .. } => parts.iter().for_each(|part| self.part(part)),
             Part::Media(media) => {
@@ -247,11 +298,11 @@ impl Walk {
                 match &media.source {
                     Source::Plain(text) => self.words(text),
                     Source::Base64 { data, .. } | Source::Url(data) | Source::FileId { id: data, .. } => {
-                        self.media += tokens::of_media(media);
+                        self.contents.add_media(media);
                         self.remember(bytes_of(data));
                     }
                     Source::Opaque { raw, .. } => {
-                        self.media += tokens::of_media(media);
+                        self.contents.add_media(media);
                         self.remember(raw.get().as_bytes());
                     }
                 }
@@ -273,25 +324,34 @@ impl Walk {
         if matches!(&request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })) {
             self.has = self.has.and(Has::FORCED_TOOL);
         }
-        if request.extensions.iter().any(|extension| ACTING.contains(&&*extension.name) && acts(extension.value)) {
+        let acting = |names: &[&str]| request.extensions.iter().any(|each| names.contains(&&*each.name) && acts(each.value));
+        if acting(&ACTING) {
             self.has = self.has.and(Has::SIDE_EFFECTS);
+        }
+        if acting(&SEARCHING) {
+            self.searches = self.searches.saturating_add(SEARCHES_ASSUMED);
         }
     }
 
     fn words(&mut self, text: &Text<'_>) {
-        self.text.0 += tokens::of_text(text).0;
+        self.contents.text += tokens::of_text(text);
         self.remember(bytes_of(text));
     }
 
     fn json(&mut self, raw: Raw<'_>) {
-        let (text, media) = tokens::of_unread(raw.get().as_bytes());
-        self.text.0 += text.0;
-        self.media += media;
+        let mut found = Contents::default();
+        found.add_unread(raw.get().as_bytes());
+        // What words there are describe members: they count as the schema that they are in.
+        self.contents.json += found.json + std::mem::take(&mut found.text).all();
+        self.contents.images.add(found.images);
+        self.contents.documents += found.documents;
+        self.contents.audio += found.audio;
+        self.contents.video += found.video;
         self.remember(raw.get().as_bytes());
     }
 
     fn add(&mut self, tokens: u64) {
-        self.text.0 += 12 * tokens;
+        self.contents.json += 12 * tokens;
     }
 
     /// Takes what stays the same from turn to turn into the session's name.
