@@ -44,6 +44,22 @@ pub enum ImageRule {
     Dearest,
 }
 
+impl ImageRule {
+    /// Of a model, by its name: that of its maker, whoever serves it.
+    pub fn of(label: &str) -> Self {
+        let has = |words: &[&str]| words.iter().any(|word| label.contains(word));
+        if has(&["claude"]) {
+            Self::Area
+        } else if has(&["gemini", "gemma"]) {
+            Self::Tiles768
+        } else if has(&["gpt-4", "gpt-5", "/o1", "/o3", "/o4"]) {
+            Self::Tiles512
+        } else {
+            Self::Dearest
+        }
+    }
+}
+
 /// The tokens of a prompt by kind of content, as they are estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
