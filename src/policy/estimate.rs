@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::charge::Upper;
 use super::features::{Content, Features, Has, ImageRule};
 use crate::config::catalog::Facts;
-use model::{Amounts, Model};
+use model::{Amounts, Model, Unseen};
 
 /// Output tokens of a model of which nothing is known, where the request sets no bound: what most current models write at most.
 pub const OUTPUT_UNKNOWN: u64 = 32_768;
@@ -62,7 +62,14 @@ impl Calibration {
         // What was estimated by other means is taken for text.
         let counted = Content::ALL.iter().map(|content| features.contents.tokens(*content, ImageRule::Dearest));
         let rest = features.input_tokens.saturating_sub(counted.fold(0, u64::saturating_add));
-        Amounts::new(kinds, rest, features.has.has(Has::TOOLS), features.has.has(Has::SIDE_EFFECTS))
+        let unseen = Unseen {
+            tools: features.has.has(Has::TOOLS),
+            schema: features.has.has(Has::STRUCTURED_OUTPUT),
+            sealed: features.sealed,
+            held: features.held,
+            found: features.has.has(Has::SIDE_EFFECTS),
+        };
+        Amounts::new(kinds, rest, unseen)
     }
 }
 

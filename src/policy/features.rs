@@ -35,6 +35,10 @@ pub struct Features {
     pub answers: Option<u64>,
     /// How often the provider may search the web for the answer.
     pub searches_max: u64,
+    /// Whether the provider holds a part of the prompt: a stored conversation, a cache with a name.
+    pub held: bool,
+    /// Pieces of reasoning that are sent back and that only the provider can read.
+    pub sealed: u32,
     /// Turns of the conversation, system turns left out.
     pub messages: u32,
     /// Whether the answer comes as a stream.
@@ -61,6 +65,8 @@ impl Features {
             output_tokens_max: request.output_tokens_max,
             answers: request.answers,
             searches_max: walk.searches,
+            held: walk.held,
+            sealed: walk.sealed,
             messages: walk.turns,
             stream: request.stream,
             has: walk.has,
@@ -101,6 +107,7 @@ impl Features {
             output_tokens_max: bound.and_then(Raw::u64),
             answers,
             searches_max,
+            held: HELD.iter().any(|name| member(name).is_some_and(acts)),
             stream,
             has,
             ..Self::default()
@@ -201,6 +208,8 @@ fn own_kind(dialect: Dialect, tool: Raw<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Top-level members that name what the provider holds of the prompt.
+const HELD: [&str; 4] = ["cachedContent", "previous_response_id", "conversation", "prompt"];
 /// Top-level members by which the provider searches the web.
 const SEARCHING: [&str; 2] = ["web_search_options", "search_parameters"];
 /// How often a provider searches for one answer where the request does not say: recorded answers rarely take more than five.
@@ -231,6 +240,10 @@ struct Walk {
     turns: u32,
     has: Has,
     searches: u64,
+    held: bool,
+    sealed: u32,
+    /// Whether a document is to be cited.
+    cites: bool,
     session: Digest,
     /// Whether the first user turn is behind.
     begun: bool,
@@ -238,12 +251,23 @@ struct Walk {
 
 impl Walk {
     fn new() -> Self {
-        Self { contents: Contents::default(), turns: 0, has: Has::default(), searches: 0, session: Digest::new(), begun: false }
+        Self {
+            contents: Contents::default(),
+            turns: 0,
+            has: Has::default(),
+            searches: 0,
+            held: false,
+            sealed: 0,
+            cites: false,
+            session: Digest::new(),
+            begun: false,
+        }
     }
 
     fn tool(&mut self, tool: &Tool<'_>) {
         // Its place among the others, and what the provider writes around it.
         const AROUND: u64 = 8;
+        const TAUGHT: u64 = 500;
         self.has = self.has.and(Has::TOOLS);
         self.add(AROUND);
         match tool {
@@ -259,6 +283,8 @@ impl Walk {
             }
             Tool::Opaque { kind, raw, .. } => {
                 self.json(*raw);
+                // A few words stand for the schema and the instructions that the model was taught: at Claude 250 to 750 tokens.
+                self.add(if kind.contains('_') { TAUGHT } else { 0 });
                 if runs_at_provider(kind) {
                     self.has = self.has.and(Has::SIDE_EFFECTS);
                     self.searches = self.searches.saturating_add(searches_of(kind, *raw));
@@ -278,6 +304,9 @@ impl Walk {
     }
 
     fn part(&mut self, part: &Part<'_>) {
+        if matches!(part, Part::RedactedReasoning(_)) || matches!(part, Part::Reasoning { text, .. } if text.is_empty()) {
+            self.sealed = self.sealed.saturating_add(1);
+        }
         match part {
             Part::Text { text, .. } | Part::Refusal(text) | Part::RedactedReasoning(text) | Part::Reasoning { text, .. } => {
                 self.words(text)
@@ -295,6 +324,12 @@ impl Walk {
                     MediaKind::Audio => Has::AUDIO,
                     MediaKind::Video => Has::VIDEO,
                 });
+                if !self.cites && media.extensions.iter().any(|each| each.name == "citations" && acts(each.value)) {
+                    // How to cite is told once.
+                    const CITING: u64 = 500;
+                    self.cites = true;
+                    self.add(CITING);
+                }
                 match &media.source {
                     Source::Plain(text) => self.words(text),
                     Source::Base64 { data, .. } | Source::Url(data) | Source::FileId { id: data, .. } => {
@@ -328,6 +363,7 @@ impl Walk {
         if acting(&ACTING) {
             self.has = self.has.and(Has::SIDE_EFFECTS);
         }
+        self.held = acting(&HELD);
         if acting(&SEARCHING) {
             self.searches = self.searches.saturating_add(SEARCHES_ASSUMED);
         }

@@ -1,5 +1,5 @@
 //! A line through what was reported: so many tokens for each estimated token of each kind of content, and so many for what a
-//! provider writes around any prompt, around tools, and for tools of its own.
+//! provider writes around any prompt, around tools and schemas, for what it holds and for what its own tools find.
 //!
 //! The line is a Kalman filter's with all covariances left out, so that each part has a value, a doubt of it and a noise, and an
 //! error is put down to the parts that could have caused it. It begins at a belief, whose doubt keeps the first upper estimates
@@ -9,8 +9,23 @@
 
 use crate::policy::features::Content;
 
-/// Parts of a prompt: the kinds of content, and [`FRAME`], [`TOOLS`], [`OWN`].
-const PARTS: usize = Content::ALL.len() + 3;
+/// Parts of a prompt: the kinds of content, what stands around it, and what of it only the provider sees ([`Unseen`]).
+const PARTS: usize = Content::ALL.len() + 6;
+
+/// What a provider adds that is not in the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unseen {
+    /// How to use tools, where some are on offer.
+    pub(super) tools: bool,
+    /// How to write by a schema.
+    pub(super) schema: bool,
+    /// Reasoning that is sent back and that only it can read: so many pieces.
+    pub(super) sealed: u32,
+    /// What it holds of the prompt: a stored conversation, a cache with a name.
+    pub(super) held: bool,
+    /// What tools of its own find.
+    pub(super) found: bool,
+}
 
 /// What is believed of a part before anything is told.
 struct Belief {
@@ -40,11 +55,16 @@ const BELIEFS: [Belief; PARTS] = [
     MEDIA,
     MEDIA,
     MEDIA,
-    // Around any prompt: gpt-oss has 70, a gateway with instructions of its own has more.
-    Belief { ratio: 8.0, spread: 12.0, noise: 4.0, least: 0.0, most: 20_000.0 },
-    // Around tools: Claude has up to 700.
-    Belief { ratio: 40.0, spread: 150.0, noise: 15.0, least: 0.0, most: 20_000.0 },
-    // What the provider's own tools find is read once more.
+    // Around any prompt: gpt-oss has 70, Grok 130 and more.
+    Belief { ratio: 10.0, spread: 30.0, noise: 6.0, least: 0.0, most: 20_000.0 },
+    // Sealed reasoning is counted as it was when it could be read.
+    Belief { ratio: 100.0, spread: 200.0, noise: 100.0, least: 0.0, most: 100_000.0 },
+    // How to use tools: Claude is told so in 350 to 700 tokens, most others in few.
+    Belief { ratio: 80.0, spread: 200.0, noise: 20.0, least: 0.0, most: 20_000.0 },
+    // How to write by a schema: up to 600.
+    Belief { ratio: 40.0, spread: 200.0, noise: 20.0, least: 0.0, most: 20_000.0 },
+    Belief { ratio: 5_000.0, spread: 12_000.0, noise: 8_000.0, least: 0.0, most: 1_000_000.0 },
+    // What tools find is read once more, for each search.
     Belief { ratio: 4_000.0, spread: 8_000.0, noise: 6_000.0, least: 0.0, most: 500_000.0 },
 ];
 
@@ -53,7 +73,7 @@ const MISSES: f64 = 0.01;
 /// How much a miss moves the number of deviations.
 const STEP: f64 = 0.5;
 /// Deviations of an upper estimate: at first, at least, at most.
-const REACH: (f64, f64, f64) = (3.0, 1.0, 8.0);
+const REACH: (f64, f64, f64) = (3.5, 1.5, 8.0);
 /// An error of more deviations counts as one of so many.
 const ERROR_MAX: f64 = 4.0;
 /// After so many reports a doubt is back where it began.
@@ -61,16 +81,18 @@ const DOUBT_RETURNS: f64 = 5_000.0;
 /// How much of an error's surprise goes into the noise.
 const NOISE_RATE: f64 = 0.1;
 /// The least noise, as a share of that which was believed.
-const NOISE_LEAST: f64 = 0.05;
+const NOISE_LEAST: f64 = 0.1;
 
 /// How much of each part a prompt has.
 pub(super) struct Amounts([f64; PARTS]);
 
 impl Amounts {
-    /// Of these tokens of each kind of content, so many more of text, with or without tools and tools of the provider's own.
-    pub(super) fn new(kinds: [u64; Content::ALL.len()], text: u64, tools: bool, own: bool) -> Self {
+    /// Of these tokens of each kind of content, so many more of text, and what cannot be seen.
+    pub(super) fn new(kinds: [u64; Content::ALL.len()], text: u64, unseen: Unseen) -> Self {
         let [first, rest @ ..] = kinds;
-        let all = std::iter::once(first.saturating_add(text)).chain(rest).chain([1, u64::from(tools), u64::from(own)]);
+        let flags = [unseen.tools, unseen.schema, unseen.held, unseen.found].map(u64::from);
+        let around = [1, u64::from(unseen.sealed)].into_iter().chain(flags);
+        let all = std::iter::once(first.saturating_add(text)).chain(rest).chain(around);
         let mut amounts = [0.0; PARTS];
         // Beyond this nothing that is sent goes, and squares stay numbers.
         const MOST: u64 = 1 << 40;

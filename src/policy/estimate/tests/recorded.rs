@@ -11,12 +11,13 @@ use crate::base::framing::Framer;
 use crate::base::json::Envelope;
 use crate::dialect::codec;
 use crate::ir::{Dialect, Event, Usage};
-use crate::policy::features::{Features, Has};
+use crate::policy::features::Features;
 
 /// So many reports of a target are no more than a beginning.
 const WARM: usize = 10;
 
 struct Recorded {
+    id: String,
     target: String,
     vendor: String,
     read: Features,
@@ -39,13 +40,15 @@ fn after_a_few_reports_the_upper_estimate_holds() {
             for exchange in &recorded {
                 let key = if by_target { &exchange.target } else { &exchange.vendor };
                 let features = if read { &exchange.read } else { &exchange.unread };
-                let (calibration, reports) =
-                    calibrations.entry(key).or_insert_with(|| (Calibration::of(&exchange.target), 0));
+                let (calibration, reports) = calibrations.entry(key).or_insert_with(|| (Calibration::of(&exchange.target), 0));
                 let (upper, typical) = (calibration.upper(features), calibration.typical(features));
                 let tally = if *reports < WARM { &mut first } else { &mut later };
                 tally.add(exchange.told, upper, typical);
                 if std::env::var_os("SHOW").is_some() && upper < exchange.told {
-                    eprintln!("miss {key} #{reports} told {} upper {upper} typical {typical} raw {} {features:?}", exchange.told, features.input_tokens);
+                    eprintln!(
+                        "miss {key} {} #{reports} told {} upper {upper} typical {typical} raw {} {features:?}",
+                        exchange.id, exchange.told, features.input_tokens
+                    );
                 }
                 calibration.learn(features, exchange.told);
                 *reports += 1;
@@ -90,7 +93,10 @@ impl std::fmt::Display for Tally {
         let (count, held) = (self.uppers.len(), 100.0 * self.held());
         let (uppers, typicals) = (three(&self.uppers), three(&self.typicals));
         let excess = at(&self.excess, 50);
-        write!(f, "{held:.1} % of {count} held; to what was told, at 10/50/90 %: upper {uppers}, typical {typicals}; upper - told at 50 % {excess}")
+        write!(
+            f,
+            "{held:.1} % of {count} held; to what was told, at 10/50/90 %: upper {uppers}, typical {typicals}; upper - told at 50 % {excess}"
+        )
     }
 }
 
@@ -123,7 +129,8 @@ fn read(path: &PathBuf) -> Option<Recorded> {
     let in_path = || path.split(['/', '?']).skip_while(|piece| !piece.ends_with("models") && *piece != "model").nth(1).unwrap_or_default();
     let model = exchange["request"]["body"]["model"].as_str().unwrap_or_else(in_path).split(':').next()?.to_owned();
     let vendor = exchange["provider"].as_str()?.to_owned();
-    Some(Recorded { target: format!("{vendor}/{model}"), vendor, read, unread, told })
+    let id = exchange["id"].to_string();
+    Some(Recorded { id, target: format!("{vendor}/{model}"), vendor, read, unread, told })
 }
 
 fn usage(dialect: Dialect, response: &Value) -> Option<Usage> {
