@@ -17,8 +17,8 @@ use model::{Amounts, Model, Unseen};
 /// Output tokens of a model of which nothing is known, where the request sets no bound: what most current models write at most.
 pub const OUTPUT_UNKNOWN: u64 = 32_768;
 
-/// How a target counts tokens, as far as its reports told: by what was decoded, and by what was not. Of fixed size, 600 bytes;
-/// both ways take a lock for some fifty additions.
+/// How a target counts tokens, as far as its reports told: by what was decoded, and by what was not. Of fixed size, 720 bytes;
+/// both ways take a lock for a tenth of a microsecond.
 #[derive(Debug, Default)]
 pub struct Calibration {
     rule: ImageRule,

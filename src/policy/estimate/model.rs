@@ -78,6 +78,8 @@ const REACH: (f64, f64, f64) = (3.5, 1.5, 8.0);
 const ERROR_MAX: f64 = 4.0;
 /// After so many reports a doubt is back where it began.
 const DOUBT_RETURNS: f64 = 5_000.0;
+/// How much of the mean of errors the latest is.
+const BIAS_RATE: f64 = 0.2;
 /// How much of an error's surprise goes into the noise.
 const NOISE_RATE: f64 = 0.1;
 /// The least noise, as a share of that which was believed.
@@ -114,6 +116,8 @@ pub(super) struct Model {
     parts: [Part; PARTS],
     /// Deviations to the upper estimate.
     reach: f64,
+    /// The mean of the latest errors, in deviations: far from 0 where the line is no longer that of the model.
+    bias: f64,
 }
 
 /// One part.
@@ -130,7 +134,7 @@ struct Part {
 impl Default for Model {
     fn default() -> Self {
         let part = |belief: &Belief| Part { ratio: belief.ratio, doubt: belief.spread.powi(2), noise: belief.noise.powi(2) };
-        Self { parts: BELIEFS.each_ref().map(part), reach: REACH.0 }
+        Self { parts: BELIEFS.each_ref().map(part), reach: REACH.0, bias: 0.0 }
     }
 }
 
@@ -156,9 +160,12 @@ impl Model {
         self.reach += if error > self.reach { STEP * (1.0 - MISSES) } else { -STEP * MISSES };
         self.reach = self.reach.clamp(REACH.1, REACH.2);
         let error = error.clamp(-ERROR_MAX, ERROR_MAX);
-        let surprise = error.powi(2);
+        self.bias += (error - self.bias) * BIAS_RATE;
+        let told = Report { error: error * deviation, variance, surprise: error.powi(2), doubtful: (self.bias.powi(2) - 1.0).max(0.0) };
         for ((part, amount), belief) in self.parts.iter_mut().zip(amounts.0).zip(&BELIEFS) {
-            part.learn(belief, amount, variance, error * deviation, surprise);
+            if amount > 0.0 {
+                part.learn(belief, amount, &told);
+            }
         }
     }
 
@@ -171,20 +178,28 @@ impl Model {
     }
 }
 
+/// What a report says of a prompt's parts.
+struct Report {
+    /// Told less expected, and the variance that was expected of it.
+    error: f64,
+    variance: f64,
+    /// The error's square, in variances.
+    surprise: f64,
+    /// How much more the line is to be doubted, since reports err on one side of it.
+    doubtful: f64,
+}
+
 impl Part {
-    /// Of a prompt that had so much of this part, whose variance was this and whose error was that.
-    fn learn(&mut self, belief: &Belief, amount: f64, variance: f64, error: f64, surprise: f64) {
-        if amount <= 0.0 {
-            return;
-        }
-        let (doubt_share, noise_share) = (self.doubt * amount * amount / variance, self.noise * amount * amount / variance);
-        self.ratio = (self.ratio + doubt_share / amount * error).clamp(belief.least, belief.most);
-        // An error that nobody expected says that the belief was too firm.
-        let shaken = 1.0 + doubt_share.max(noise_share) * (surprise / 9.0 - 1.0).max(0.0);
+    /// Of a prompt that had so much of this part.
+    fn learn(&mut self, belief: &Belief, amount: f64, told: &Report) {
+        let share = |variance: f64| variance * amount * amount / told.variance;
+        let (doubt_share, noise_share) = (share(self.doubt), share(self.noise));
+        self.ratio = (self.ratio + doubt_share / amount * told.error).clamp(belief.least, belief.most);
         let most = belief.spread.powi(2);
-        self.doubt = ((self.doubt * (1.0 - doubt_share)) * shaken + most / DOUBT_RETURNS).min(most * 4.0);
+        let shaken = 1.0 + told.doubtful * doubt_share.max(noise_share);
+        self.doubt = (self.doubt * (1.0 - doubt_share) * shaken + most / DOUBT_RETURNS).min(most * 4.0);
         let noise = belief.noise.powi(2);
-        self.noise *= 1.0 + NOISE_RATE * noise_share * (surprise - 1.0);
+        self.noise *= 1.0 + NOISE_RATE * noise_share * (told.surprise - 1.0);
         self.noise = self.noise.clamp(noise * NOISE_LEAST.powi(2), noise * 25.0);
     }
 }

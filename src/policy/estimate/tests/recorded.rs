@@ -1,7 +1,7 @@
 //! Recorded exchanges: after a few reports of a target the upper estimate holds, and is not far above.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -15,11 +15,11 @@ use crate::policy::features::Features;
 
 /// So many reports of a target are no more than a beginning.
 const WARM: usize = 10;
+/// Shorter prompts are mostly what the provider writes around them.
+const LONG: u64 = 500;
 
 struct Recorded {
-    id: String,
     target: String,
-    vendor: String,
     read: Features,
     unread: Features,
     told: u64,
@@ -33,29 +33,21 @@ fn after_a_few_reports_the_upper_estimate_holds() {
         eprintln!("SKIPPED: no recorded traffic (set OUTRIDER_CORPUS)");
         return;
     }
-    for (name, by_target) in [("target", true), ("vendor", false)] {
-        for (way, read) in [("decoded", true), ("by their bytes", false)] {
-            let mut calibrations = BTreeMap::<&str, (Calibration, usize)>::new();
-            let (mut first, mut later) = (Tally::default(), Tally::default());
-            for exchange in &recorded {
-                let key = if by_target { &exchange.target } else { &exchange.vendor };
-                let features = if read { &exchange.read } else { &exchange.unread };
-                let (calibration, reports) = calibrations.entry(key).or_insert_with(|| (Calibration::of(&exchange.target), 0));
-                let (upper, typical) = (calibration.upper(features), calibration.typical(features));
-                let tally = if *reports < WARM { &mut first } else { &mut later };
-                tally.add(exchange.told, upper, typical);
-                if std::env::var_os("SHOW").is_some() && upper < exchange.told {
-                    eprintln!(
-                        "miss {key} {} #{reports} told {} upper {upper} typical {typical} raw {} {features:?}",
-                        exchange.id, exchange.told, features.input_tokens
-                    );
-                }
-                calibration.learn(features, exchange.told);
-                *reports += 1;
-            }
-            eprintln!("{way}, by {name}, the first {WARM} of each: {first}");
-            eprintln!("{way}, by {name}, later: {later}");
+    for (way, read) in [("decoded", true), ("by their bytes", false)] {
+        let mut calibrations = BTreeMap::<&str, (Calibration, usize)>::new();
+        let (mut first, mut later) = (Tally::default(), Tally::default());
+        for exchange in &recorded {
+            let features = if read { &exchange.read } else { &exchange.unread };
+            let (calibration, reports) = calibrations.entry(&exchange.target).or_insert_with(|| (Calibration::of(&exchange.target), 0));
+            let tally = if *reports < WARM { &mut first } else { &mut later };
+            tally.add(exchange.told, calibration.upper(features), calibration.typical(features));
+            calibration.learn(features, exchange.told);
+            *reports += 1;
         }
+        eprintln!("{way}, the first {WARM} of each of {} targets: {first}", calibrations.len());
+        eprintln!("{way}, later: {later}");
+        assert!(later.held() >= 0.97 && first.held() >= 0.95, "{way}");
+        assert!((0.8..1.25).contains(&at(&later.typicals, 50)) && at(&later.excess, 50) < 200.0 && at(&later.long, 50) < 2.0, "{way}");
     }
 }
 
@@ -65,7 +57,10 @@ struct Tally {
     /// Upper estimate and typical one, to what was told.
     uppers: Vec<f64>,
     typicals: Vec<f64>,
+    /// What was reserved too much, in tokens.
     excess: Vec<f64>,
+    /// Upper estimates of prompts that are not short, to what was told.
+    long: Vec<f64>,
 }
 
 impl Tally {
@@ -74,6 +69,9 @@ impl Tally {
         self.uppers.push(upper as f64 / told as f64);
         self.typicals.push(typical as f64 / told as f64);
         self.excess.push(upper as f64 - told as f64);
+        if told >= LONG {
+            self.long.push(upper as f64 / told as f64);
+        }
     }
 
     fn held(&self) -> f64 {
@@ -89,14 +87,12 @@ fn at(numbers: &[f64], percent: usize) -> f64 {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let three = |numbers: &[f64]| format!("{:.2}/{:.2}/{:.2}", at(numbers, 10), at(numbers, 50), at(numbers, 90));
-        let (count, held) = (self.uppers.len(), 100.0 * self.held());
-        let (uppers, typicals) = (three(&self.uppers), three(&self.typicals));
-        let excess = at(&self.excess, 50);
-        write!(
-            f,
-            "{held:.1} % of {count} held; to what was told, at 10/50/90 %: upper {uppers}, typical {typicals}; upper - told at 50 % {excess}"
-        )
+        let three = |numbers: &[f64]| format!("{:.2} {:.2} {:.2}", at(numbers, 10), at(numbers, 50), at(numbers, 90));
+        let (held, count) = (100.0 * self.held(), self.uppers.len());
+        let (upper, typical, excess) = (three(&self.uppers), three(&self.typicals), three(&self.excess));
+        let (long, of) = (three(&self.long), self.long.len());
+        write!(f, "{held:.1} % of {count} held; at 10, 50 and 90 %: upper / told {upper}, typical / told {typical}, ")?;
+        write!(f, "upper - told {excess}; upper / told of the {of} with {LONG} tokens or more {long}")
     }
 }
 
@@ -108,10 +104,10 @@ fn recorded() -> Vec<Recorded> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("GROUPS.json")).collect();
     paths.sort_by_key(|path| path.file_stem().map(|name| name.to_string_lossy().chars().rev().collect::<String>()));
-    paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")).filter_map(|path| read(path)).collect()
+    paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")).filter_map(read).collect()
 }
 
-fn read(path: &PathBuf) -> Option<Recorded> {
+fn read(path: impl AsRef<Path>) -> Option<Recorded> {
     let exchange: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let dialect = match exchange["api"].as_str()? {
         "chat.completions" => Dialect::OpenAiChat,
@@ -127,10 +123,9 @@ fn read(path: &PathBuf) -> Option<Recorded> {
     let told = usage(dialect, &exchange["response"])?.input_tokens.filter(|told| *told > 0)?;
     let path = exchange["request"]["path"].as_str().unwrap_or_default();
     let in_path = || path.split(['/', '?']).skip_while(|piece| !piece.ends_with("models") && *piece != "model").nth(1).unwrap_or_default();
-    let model = exchange["request"]["body"]["model"].as_str().unwrap_or_else(in_path).split(':').next()?.to_owned();
-    let vendor = exchange["provider"].as_str()?.to_owned();
-    let id = exchange["id"].to_string();
-    Some(Recorded { id, target: format!("{vendor}/{model}"), vendor, read, unread, told })
+    let model = exchange["request"]["body"]["model"].as_str().unwrap_or_else(in_path).split(':').next()?;
+    let vendor = exchange["provider"].as_str()?;
+    Some(Recorded { target: format!("{vendor}/{model}"), read, unread, told })
 }
 
 fn usage(dialect: Dialect, response: &Value) -> Option<Usage> {
