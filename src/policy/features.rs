@@ -1,8 +1,16 @@
 //! What a request is, as far as rules, fit and price ask.
 
+mod content;
+mod images;
+mod media;
+mod own;
 #[cfg(test)]
 mod tests;
 mod tokens;
+
+pub use content::{Content, Contents, ImageRule};
+
+use own::{ACTING, HELD, SEARCHES_ASSUMED, SEARCHING, acts, own_kind, runs_at_provider, searches_of};
 
 use super::SizeClass;
 use super::digest::Digest;
@@ -18,8 +26,20 @@ pub struct Features {
     pub input_tokens: u64,
     /// Of these, those of media, which are little more than guessed.
     pub media_tokens: u64,
+    /// The same by kind of content.
+    pub contents: Contents,
+    /// Whether it was decoded. Where it was not, all of its JSON counts as part of the prompt.
+    pub read: bool,
     /// The asked-for bound on output tokens.
     pub output_tokens_max: Option<u64>,
+    /// How many answers are asked for; `None` and 1 are the same.
+    pub answers: Option<u64>,
+    /// How often the provider may search the web for the answer.
+    pub searches_max: u64,
+    /// Whether the provider holds a part of the prompt: a stored conversation, a cache with a name.
+    pub held: bool,
+    /// Pieces of reasoning that are sent back and that only the provider can read.
+    pub sealed: u32,
     /// Turns of the conversation, system turns left out.
     pub messages: u32,
     /// Whether the answer comes as a stream.
@@ -39,9 +59,15 @@ impl Features {
         request.messages.iter().for_each(|message| walk.message(message));
         walk.asked(request);
         Self {
-            input_tokens: walk.text.tokens().saturating_add(walk.media),
-            media_tokens: walk.media,
+            input_tokens: walk.contents.text_tokens().saturating_add(walk.contents.media_tokens()),
+            media_tokens: walk.contents.media_tokens(),
+            contents: walk.contents,
+            read: true,
             output_tokens_max: request.output_tokens_max,
+            answers: request.answers,
+            searches_max: walk.searches,
+            held: walk.held,
+            sealed: walk.sealed,
             messages: walk.turns,
             stream: request.stream,
             has: walk.has,
@@ -53,26 +79,36 @@ impl Features {
     /// Of a request that nobody decodes, by its bytes and its top-level members. What only a reading shows is left out: the
     /// turns, the media, the session.
     pub fn of_bytes(dialect: Dialect, body: &[u8], envelope: &Envelope, stream: bool) -> Self {
-        let (text, media) = tokens::of_unread(body);
+        let mut contents = Contents::default();
+        contents.add_unread(body);
         let member = |name| envelope.member(body, name).filter(|value| !value.is_null());
         let within = |outer, inner| member(outer).and_then(|value| value.member(inner));
         let tools = member("tools").or_else(|| within("toolConfig", "tools"));
         let bound = ["max_completion_tokens", "max_output_tokens", "max_tokens"].into_iter().find_map(member);
         let bound = bound.or_else(|| within("generationConfig", "maxOutputTokens")).or_else(|| within("inferenceConfig", "maxTokens"));
-        let mut has = Has::default();
+        let answers = member("n").or_else(|| within("generationConfig", "candidateCount")).and_then(Raw::u64);
+        let (mut has, mut searches_max) = (Has::default(), 0_u64);
         for tool in tools.into_iter().flat_map(Raw::elements) {
             has = has.and(Has::TOOLS);
-            if offers_own(dialect, tool) {
+            if let Some(kind) = own_kind(dialect, tool) {
                 has = has.and(Has::SIDE_EFFECTS);
+                searches_max = searches_max.saturating_add(searches_of(&kind, tool));
             }
         }
         if ACTING.iter().any(|name| member(name).is_some_and(acts)) {
             has = has.and(Has::SIDE_EFFECTS);
         }
+        if SEARCHING.iter().any(|name| member(name).is_some_and(acts)) {
+            searches_max = searches_max.saturating_add(SEARCHES_ASSUMED);
+        }
         Self {
-            input_tokens: text.tokens().saturating_add(media),
-            media_tokens: media,
+            input_tokens: contents.text_tokens().saturating_add(contents.media_tokens()),
+            media_tokens: contents.media_tokens(),
+            contents,
             output_tokens_max: bound.and_then(Raw::u64),
+            answers,
+            searches_max,
+            held: HELD.iter().any(|name| member(name).is_some_and(acts)),
             stream,
             has,
             ..Self::default()
@@ -143,33 +179,6 @@ impl Has {
     }
 }
 
-/// Top-level members by which the provider acts or remembers.
-const ACTING: [&str; 6] = ["conversation", "previous_response_id", "background", "mcp_servers", "container", "web_search_options"];
-
-/// Whether such a member's value says that it does.
-fn acts(value: Raw<'_>) -> bool {
-    !value.is_null() && value.bool() != Some(false) && !(value.is_array() && value.elements().next().is_none())
-}
-
-/// The beginnings of the kinds of tools that vendors define and callers run.
-const RUN_BY_CALLERS: [&str; 8] = ["bash_", "text_editor_", "memory_", "computer", "local_shell", "apply_patch", "function", "custom"];
-
-/// Whether the provider runs a tool of this kind.
-fn runs_at_provider(kind: &str) -> bool {
-    !RUN_BY_CALLERS.iter().any(|own| kind.starts_with(own)) && kind != "namespace"
-}
-
-/// Whether an element of the wire's tools is one that the provider runs.
-fn offers_own(dialect: Dialect, tool: Raw<'_>) -> bool {
-    match dialect {
-        Dialect::Gemini => tool.members().any(|(name, value)| !value.is_null() && runs_at_provider(&name)),
-        Dialect::Bedrock => tool.member("systemTool").is_some(),
-        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Anthropic => {
-            tool.member("type").and_then(Raw::string).is_some_and(|kind| runs_at_provider(&kind))
-        }
-    }
-}
-
 /// Whether a request asks for reasoning.
 pub(super) fn asks_to_reason(reasoning: &Reasoning) -> bool {
     let off = reasoning.mode == Some(ReasoningMode::Disabled) || reasoning.effort == Some(Effort::None);
@@ -178,10 +187,14 @@ pub(super) fn asks_to_reason(reasoning: &Reasoning) -> bool {
 
 /// The walk over a request.
 struct Walk {
-    text: tokens::Twelfths,
-    media: u64,
+    contents: Contents,
     turns: u32,
     has: Has,
+    searches: u64,
+    held: bool,
+    sealed: u32,
+    /// Whether a document is to be cited.
+    cites: bool,
     session: Digest,
     /// Whether the first user turn is behind.
     begun: bool,
@@ -189,12 +202,23 @@ struct Walk {
 
 impl Walk {
     fn new() -> Self {
-        Self { text: tokens::Twelfths(0), media: 0, turns: 0, has: Has::default(), session: Digest::new(), begun: false }
+        Self {
+            contents: Contents::default(),
+            turns: 0,
+            has: Has::default(),
+            searches: 0,
+            held: false,
+            sealed: 0,
+            cites: false,
+            session: Digest::new(),
+            begun: false,
+        }
     }
 
     fn tool(&mut self, tool: &Tool<'_>) {
         // Its place among the others, and what the provider writes around it.
         const AROUND: u64 = 8;
+        const TAUGHT: u64 = 500;
         self.has = self.has.and(Has::TOOLS);
         self.add(AROUND);
         match tool {
@@ -210,8 +234,11 @@ impl Walk {
             }
             Tool::Opaque { kind, raw, .. } => {
                 self.json(*raw);
+                // A few words stand for the schema and the instructions that the model was taught: at Claude 250 to 750 tokens.
+                self.add(if kind.contains('_') { TAUGHT } else { 0 });
                 if runs_at_provider(kind) {
                     self.has = self.has.and(Has::SIDE_EFFECTS);
+                    self.searches = self.searches.saturating_add(searches_of(kind, *raw));
                 }
             }
         }
@@ -228,13 +255,17 @@ impl Walk {
     }
 
     fn part(&mut self, part: &Part<'_>) {
+        if matches!(part, Part::RedactedReasoning(_)) || matches!(part, Part::Reasoning { text, .. } if text.is_empty()) {
+            self.sealed = self.sealed.saturating_add(1);
+        }
         match part {
             Part::Text { text, .. } | Part::Refusal(text) | Part::RedactedReasoning(text) | Part::Reasoning { text, .. } => {
                 self.words(text)
             }
             Part::ToolCall { name, arguments, .. } => {
                 self.words(name);
-                self.words(arguments);
+                self.contents.json += tokens::of_text(arguments).all();
+                self.remember(bytes_of(arguments));
             }
             Part::ToolResult { parts, .. } => parts.iter().for_each(|part| self.part(part)),
             Part::Media(media) => {
@@ -244,14 +275,20 @@ impl Walk {
                     MediaKind::Audio => Has::AUDIO,
                     MediaKind::Video => Has::VIDEO,
                 });
+                if !self.cites && media.extensions.iter().any(|each| each.name == "citations" && acts(each.value)) {
+                    // How to cite is told once.
+                    const CITING: u64 = 500;
+                    self.cites = true;
+                    self.add(CITING);
+                }
                 match &media.source {
                     Source::Plain(text) => self.words(text),
                     Source::Base64 { data, .. } | Source::Url(data) | Source::FileId { id: data, .. } => {
-                        self.media += tokens::of_media(media);
+                        self.contents.add_media(media);
                         self.remember(bytes_of(data));
                     }
                     Source::Opaque { raw, .. } => {
-                        self.media += tokens::of_media(media);
+                        self.contents.add_media(media);
                         self.remember(raw.get().as_bytes());
                     }
                 }
@@ -273,25 +310,35 @@ impl Walk {
         if matches!(&request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })) {
             self.has = self.has.and(Has::FORCED_TOOL);
         }
-        if request.extensions.iter().any(|extension| ACTING.contains(&&*extension.name) && acts(extension.value)) {
+        let acting = |names: &[&str]| request.extensions.iter().any(|each| names.contains(&&*each.name) && acts(each.value));
+        if acting(&ACTING) {
             self.has = self.has.and(Has::SIDE_EFFECTS);
+        }
+        self.held = acting(&HELD);
+        if acting(&SEARCHING) {
+            self.searches = self.searches.saturating_add(SEARCHES_ASSUMED);
         }
     }
 
     fn words(&mut self, text: &Text<'_>) {
-        self.text.0 += tokens::of_text(text).0;
+        self.contents.text += tokens::of_text(text);
         self.remember(bytes_of(text));
     }
 
     fn json(&mut self, raw: Raw<'_>) {
-        let (text, media) = tokens::of_unread(raw.get().as_bytes());
-        self.text.0 += text.0;
-        self.media += media;
+        let mut found = Contents::default();
+        found.add_unread(raw.get().as_bytes());
+        // What words there are describe members: they count as the schema that they are in.
+        self.contents.json += found.json + std::mem::take(&mut found.text).all();
+        self.contents.images.add(found.images);
+        self.contents.documents += found.documents;
+        self.contents.audio += found.audio;
+        self.contents.video += found.video;
         self.remember(raw.get().as_bytes());
     }
 
     fn add(&mut self, tokens: u64) {
-        self.text.0 += 12 * tokens;
+        self.contents.json += 12 * tokens;
     }
 
     /// Takes what stays the same from turn to turn into the session's name.

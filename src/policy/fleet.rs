@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::budget::RetryBudget;
 use super::choose::{Chooser, Entrant};
+use super::estimate::Calibration;
 use super::health::Health;
 use super::hedge::HedgeBudget;
 use super::latency::Latency;
@@ -22,6 +23,8 @@ pub struct TargetState {
     pub health: Arc<Health>,
     /// How fast it answers.
     pub latency: Arc<Latency>,
+    /// How it counts tokens.
+    pub calibration: Calibration,
 }
 
 /// One alias, by what was asked of it.
@@ -59,7 +62,11 @@ pub struct Fleet {
 impl Fleet {
     /// The state of the target `provider/model`, whose provider has these keys now.
     pub fn target(&self, label: &str, keys: &[u64], rng: Rng, now: Instant) -> Arc<TargetState> {
-        let new = || TargetState { health: Arc::new(Health::new(keys.len(), rng.clone(), now)), latency: Arc::new(Latency::new(now)) };
+        let new = || TargetState {
+            health: Arc::new(Health::new(keys.len(), rng.clone(), now)),
+            latency: Arc::new(Latency::new(now)),
+            calibration: Calibration::of(label),
+        };
         let state = kept(&self.targets, label, new);
         state.health.keep_keys(keys);
         state

@@ -9,6 +9,7 @@ pub mod choose;
 mod decay;
 pub mod difficulty;
 mod digest;
+pub mod estimate;
 pub mod features;
 pub mod fit;
 pub mod fleet;

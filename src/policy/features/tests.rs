@@ -156,6 +156,89 @@ fn what_a_request_holds_is_seen() {
 }
 
 #[test]
+fn what_multiplies_and_what_is_unseen_is_told() {
+    use Dialect::{Anthropic, Bedrock, Gemini, OpenAiChat, OpenAiResponses};
+    let hi = json!([{ "role": "user", "content": "hi" }]);
+    let contents = json!([{ "parts": [{ "text": "x" }] }]);
+    // (dialect, request, answers, searches, whether something is held)
+    let cases = [
+        (OpenAiChat, json!({ "model": "m", "messages": hi }), None, 0, false),
+        (OpenAiChat, json!({ "model": "m", "messages": hi, "n": 3, "web_search_options": {} }), Some(3), SEARCHES_ASSUMED, false),
+        (OpenAiChat, json!({ "model": "m", "messages": hi, "n": u64::MAX }), Some(u64::MAX), 0, false),
+        (OpenAiResponses, json!({ "model": "m", "input": "hi", "tools": [{ "type": "web_search" }] }), None, SEARCHES_ASSUMED, false),
+        (
+            OpenAiResponses,
+            json!({ "model": "m", "input": "hi", "tools": [{ "type": "file_search", "vector_store_ids": [] }] }),
+            None,
+            0,
+            false,
+        ),
+        (
+            Anthropic,
+            json!({ "model": "m", "max_tokens": 9, "messages": hi, "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 4 }] }),
+            None,
+            4,
+            false,
+        ),
+        (
+            Gemini,
+            json!({ "contents": contents, "generationConfig": { "candidateCount": 2 }, "cachedContent": "cachedContents/1",
+                "tools": [{ "urlContext": {}, "googleSearch": {} }] }),
+            Some(2),
+            SEARCHES_ASSUMED,
+            true,
+        ),
+        (
+            Bedrock,
+            json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }],
+                "toolConfig": { "tools": [{ "systemTool": { "name": "nova_grounding" } }] } }),
+            None,
+            SEARCHES_ASSUMED,
+            false,
+        ),
+    ];
+    for (dialect, body, answers, searches, held) in cases {
+        let text = body.to_string();
+        let unread = Features::of_bytes(dialect, text.as_bytes(), &Envelope::read(text.as_bytes()).unwrap(), false);
+        for found in [features(dialect, &body), unread] {
+            assert_eq!((found.answers, found.searches_max, found.held), (answers, searches, held), "{dialect:?} {body}");
+        }
+    }
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" },
+        { "role": "assistant", "content": [{ "type": "redacted_thinking", "data": "AAAA" }, { "type": "text", "text": "x" }] },
+        { "role": "user", "content": [{ "type": "document", "citations": { "enabled": true },
+            "source": { "type": "text", "media_type": "text/plain", "data": "abcd" } }] }] });
+    let found = features(Anthropic, &body);
+    assert!(found.sealed == 1 && found.input_tokens > 500, "{found:?}");
+}
+
+#[test]
+fn contents_are_told_apart() {
+    // A square of 1,024 pixels.
+    let image = "iVBORw0KGgoAAAANSUhEUgAABAAAAAQACAIAAAA";
+    let body = json!({ "model": "m", "max_tokens": 9, "tools": [{ "name": "f", "input_schema": { "type": "object" } }],
+        "messages": [{ "role": "user", "content": [
+            { "type": "text", "text": "There is nothing to say. ".repeat(40) },
+            { "type": "text", "text": "if (a[i] != b) { return f(&a); }\n".repeat(40) },
+            { "type": "text", "text": "你好，世界。".repeat(40) },
+            { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": image } },
+            { "type": "document", "source": { "type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK" } }] }] });
+    let text = body.to_string();
+    let unread = Features::of_bytes(Dialect::Anthropic, text.as_bytes(), &Envelope::read(text.as_bytes()).unwrap(), false);
+    let read = features(Dialect::Anthropic, &body);
+    for (content, tokens) in [(Content::Text, 250), (Content::Code, 320), (Content::Foreign, 160), (Content::Json, 17)] {
+        let of = |features: &Features| features.contents.tokens(content, ImageRule::Dearest);
+        assert!(of(&read).abs_diff(tokens) * 4 <= tokens, "{content:?} {}", of(&read));
+        assert!(content == Content::Json || of(&unread).abs_diff(tokens) * 4 <= tokens, "{content:?} {}", of(&unread));
+    }
+    let images = [ImageRule::Tiles512, ImageRule::Area, ImageRule::Tiles768, ImageRule::Dearest]
+        .map(|rule| read.contents.tokens(Content::Image, rule));
+    assert_eq!((images, read.contents.tokens(Content::Document, ImageRule::Area)), ([765, 1_399, 1_032, 1_399], 2_000));
+    let rules = ["anthropic/claude-opus-4-7", "vertex/gemini-3-pro", "azure/gpt-4o", "ollama/qwen3-vl"].map(ImageRule::of);
+    assert_eq!(rules, [ImageRule::Area, ImageRule::Tiles768, ImageRule::Tiles512, ImageRule::Dearest]);
+}
+
+#[test]
 fn a_session_is_what_stays_the_same() {
     let talk = |system: &str, turns: &[&str]| {
         let roles = ["user", "assistant"];

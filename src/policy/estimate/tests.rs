@@ -1,0 +1,4 @@
+//! What is estimated before a request is sent.
+
+mod laws;
+mod recorded;
