@@ -7,16 +7,17 @@ use std::time::SystemTime;
 use http::HeaderValue;
 
 use super::Shared;
-use super::funds::{End, Funds, Upper};
+use super::funds::{End, Funds};
 use super::snapshot::RouteTarget;
 use crate::base::clock::{self, Instant};
-use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Origin};
 use crate::ir::{Operation, Usage};
 use crate::journal::{self, StatusClass};
 use crate::policy::charge::{self, Charge};
 use crate::policy::choose::Watch;
+use crate::policy::features::Features;
+use crate::policy::fleet::TargetState;
 use crate::policy::health::Health;
 use crate::policy::quote::Quote;
 use crate::quota::{Amount, Crossing, Exceeded, Left};
@@ -50,9 +51,12 @@ pub struct Served {
     pub quote: Arc<Quote>,
     /// When it was asked.
     pub at: SystemTime,
+    /// Who learns how it counts tokens, and of what.
+    pub learns: Option<(Arc<TargetState>, Box<Features>)>,
 }
 
 /// A prompt that was sent.
+#[derive(Clone)]
 pub(super) struct Prompt {
     /// What the target charges.
     pub quote: Arc<Quote>,
@@ -60,24 +64,43 @@ pub(super) struct Prompt {
     pub input_tokens: u64,
     /// When.
     pub at: SystemTime,
+    /// Since when a whole answer is being written, of which nothing shows before its end, and how many tokens it may have.
+    pub writes: Option<(Instant, u64)>,
 }
 
 impl Prompt {
-    /// What it costs by itself.
-    fn charge(&self) -> Charge {
-        let usage = Usage { input_tokens: Some(self.input_tokens), output_tokens: Some(0), ..Usage::default() };
+    /// What it costs where it is given up now. Of a whole answer that nobody waits for, so much is taken to be written as a fast
+    /// model writes in that time.
+    fn charge(&self, now: Instant) -> Charge {
+        let written = self.writes.map_or(0, |(since, most)| {
+            let millis = u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX);
+            most.min(millis.saturating_mul(TOKENS_PER_SECOND) / 1_000)
+        });
+        let usage = Usage { input_tokens: Some(self.input_tokens), output_tokens: Some(written), ..Usage::default() };
         Charge::of(self.quote.tariff(), &usage, &charge::Served { estimated: true, ..charge::Served::once(self.at) })
     }
 
-    /// The same, as limits count it.
-    pub(super) fn amount(&self) -> Amount {
-        Amount { tokens: self.input_tokens, cost: self.charge().cost() }
+    /// The same, as limits count it, and whether its price is not known.
+    fn spent(&self, now: Instant) -> (Amount, bool) {
+        let charge = self.charge(now);
+        let tokens = charge.lines().iter().filter(|line| line.what.is_tokens()).map(|line| line.count).sum();
+        (Amount { tokens, cost: charge.cost() }, charge.price_unknown)
+    }
+
+    /// What it comes to where it is given up now, as limits count it.
+    pub(super) fn amount(&self, now: Instant) -> Amount {
+        self.spent(now).0
     }
 }
 
 impl Served {
-    fn ended(self, ending: &Ending, usage: &Usage) {
-        let now = clock::now();
+    fn ended(self, ending: &Ending, record: &Record) {
+        let (now, usage) = (clock::now(), &record.usage);
+        if let (Some((state, features)), Ending::Complete, Some(told)) = (&self.learns, ending, usage.input_tokens)
+            && !record.estimated
+        {
+            state.calibration.learn(features, told);
+        }
         let Some((health, watch)) = self.judges else { return };
         match ending {
             Ending::Complete => watch.answered(usage, now),
@@ -163,15 +186,16 @@ impl Account {
         if self.record.operation == Some(Operation::CountTokens) {
             return;
         }
-        self.lost = self.lost.plus(prompt.amount());
+        let (spent, price_unknown) = prompt.spent(clock::now());
+        self.lost = self.lost.plus(spent);
         self.record.cost = Some(self.lost.cost);
         self.record.lost_tokens = self.lost.tokens;
-        self.record.price_unknown |= prompt.charge().price_unknown;
+        self.record.price_unknown |= price_unknown;
     }
 
-    /// Whether there is room for another prompt beside the one that is out; then it is reserved.
-    pub(super) fn affords(&mut self, prompt: &Prompt) -> bool {
-        self.cover(prompt.amount())
+    /// Whether there is room for another answer beside the one that is under way; then it is reserved.
+    pub(super) fn affords(&mut self, most: Amount) -> bool {
+        self.cover(most)
     }
 
     /// Whether there is room for another try beside what is lost already; then it is reserved.
@@ -200,21 +224,13 @@ impl Account {
         if input <= upper.estimate.input_tokens && output <= upper.estimate.output_tokens {
             return Ok(());
         }
-        // Some more than is there already, so that not each piece asks anew.
-        let ahead = |now: u64, had: u64| if now > had { now.saturating_add(now / 4).saturating_add(256) } else { had };
-        let (input_tokens, output_tokens) = (upper.estimate.input_tokens.max(input), ahead(output, upper.estimate.output_tokens));
-        let cost = self.served.as_ref().map_or(NanoUsd::ZERO, |served| {
-            let bound = |input_tokens, output_tokens| {
-                charge::bound(served.quote.tariff(), served.at, None, &charge::Upper { input_tokens, output_tokens, searches: 0 })
-            };
-            let before = bound(upper.estimate.input_tokens, upper.estimate.output_tokens);
-            NanoUsd(bound(input_tokens, output_tokens).0.saturating_sub(before.0))
-        });
-        let cost = upper.estimate.cost.saturating_add(cost);
-        let upper = Upper { estimate: journal::Estimate { input_tokens, output_tokens, cost }, ..upper };
         let at = self.shared.moment();
+        let (quote, asked_at) = self.served.as_ref().map(|served| (Arc::clone(&served.quote), served.at)).unzip();
+        let price = quote.as_deref().zip(asked_at);
         if let Some(funds) = &mut self.funds {
-            funds.grow(upper, at)?;
+            // Some more than is there already, so that not each piece asks anew; where that does not fit, what is there.
+            let ahead = output.saturating_add(output / 4).saturating_add(256);
+            funds.grow(upper.up_to(input, ahead, price), at).or_else(|_| funds.grow(upper.up_to(input, output, price), at))?;
         }
         let target = self.record.target.as_ref().map(|(label, _)| Arc::clone(label));
         self.intend(target.as_deref().unwrap_or_default());
@@ -237,7 +253,7 @@ impl Account {
         self.charge();
         self.settle(ending);
         if let Some(served) = self.served.take() {
-            served.ended(ending, &self.record.usage);
+            served.ended(ending, &self.record);
         }
         self.record.tell(ending, &shared.stores.sinks);
     }
@@ -333,6 +349,9 @@ fn status(ending: &Ending, told: Option<u16>) -> StatusClass {
         (Ending::Complete, told) => told.map_or(StatusClass::Success, StatusClass::of),
     }
 }
+
+/// What a fast model writes.
+const TOKENS_PER_SECOND: u64 = 200;
 
 /// About four bytes of text make a token, in English and in code.
 pub(super) fn tokens_of_bytes(bytes: u64) -> u64 {

@@ -16,14 +16,11 @@ use crate::dialect::asked;
 use crate::ir::{Dialect, Operation};
 use crate::journal::{Counters, Dims, Estimate, Spent, UserHash};
 use crate::policy::caller::{Caller, Tag};
-use crate::policy::charge;
+use crate::policy::{charge, estimate};
 use crate::quota::{Amount, Ask, Exceeded, Label, Limits, Moment, Reservation};
 
 /// So often at most an exchange is sent on to another alias by limits that degrade.
 const DEGRADED_MAX: usize = 4;
-
-/// What an answer is taken for where nobody bounds it.
-const OUTPUT_TOKENS: u64 = 4_096;
 
 /// Who asks, as limits tell them apart.
 pub(super) struct Subject<'a> {
@@ -149,17 +146,14 @@ pub(super) fn upper_at(call: &Call, routed: &Routed, index: usize, at: SystemTim
     }
     let (target, names) = (&routed.route.model.targets[index], &routed.route.targets[index]);
     let features = &routed.features;
-    let model = target.facts.output_tokens.map(u64::from);
-    let told = features.output_tokens_max.or(model);
-    let open_ended = features.output_tokens_max.is_none() && (model.is_none() || routed.assumed_output.is_some());
-    let output_tokens = match call.endpoint.operation {
-        Operation::Chat => features.output_tokens_max.or(routed.assumed_output).or(told).unwrap_or(OUTPUT_TOKENS),
-        _ => 0,
-    };
-    let upper = charge::Upper { input_tokens: features.input_tokens, output_tokens, searches: 0 };
+    let chat = call.endpoint.operation == Operation::Chat;
+    let open_ended =
+        chat && features.output_tokens_max.is_none() && (target.facts.output_tokens.is_none() || routed.assumed_output.is_some());
+    let upper = estimate::upper(features, &names.state.calibration, &target.facts, routed.assumed_output);
+    let upper = if chat { upper } else { charge::Upper { output_tokens: 0, searches: 0, ..upper } };
     let tier = asked::service_tier(call.endpoint.dialect, &call.body, &call.envelope);
     let cost = charge::bound(names.quote.tariff(), at, tier, &upper);
-    let estimate = Estimate { input_tokens: upper.input_tokens, output_tokens, cost };
+    let estimate = Estimate { input_tokens: upper.input_tokens, output_tokens: upper.output_tokens, cost };
     Upper { estimate, open_ended }
 }
 

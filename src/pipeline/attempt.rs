@@ -11,6 +11,7 @@ use super::Pipeline;
 use super::account::{Account, Prompt, Served};
 use super::admission::{self, Subject};
 use super::answer::Refusal;
+use super::funds::Upper;
 use super::good::Good;
 use super::ingress::Call;
 use super::one_try::{Exchange, Tried, Try};
@@ -102,9 +103,9 @@ impl<'a> Attempts<'a> {
             }
             // Told before it is asked: the app may leave at any moment.
             account.asks(&route.targets[tries.index], tries.made());
-            account.sends(self.prompt(tries.index));
             let is_last = tries.made() >= route.model.retry.attempts || self.routed.order.len() == 1;
             let entrant = self.enter(tries.index, permit, held, is_last);
+            account.sends(entrant.prompt.clone());
             let patience = self.patience(tries.index).filter(|_| !is_last && self.routed.repeatable());
             let (first, second) = race(entrant, patience, || self.beside(&mut tries, account)).await;
             account.record.attempts = tries.made();
@@ -149,7 +150,7 @@ impl<'a> Attempts<'a> {
             return None;
         }
         let begun = tries.begin_beside(&route.healths, clock::now()).and_then(|permit| {
-            let held = if account.affords(&self.prompt(tries.index)) { self.hold_now(tries.index) } else { None };
+            let held = if account.affords(self.bound(tries.index)) { self.hold_now(tries.index) } else { None };
             if held.is_none() {
                 tries.pass_over();
             }
@@ -159,8 +160,9 @@ impl<'a> Attempts<'a> {
             route.alias.hedges.give_back();
             return None;
         };
-        account.sends(self.prompt(tries.index));
-        Some(self.enter(tries.index, permit, held, true))
+        let entrant = self.enter(tries.index, permit, held, true);
+        account.sends(entrant.prompt.clone());
+        Some(entrant)
     }
 
     /// Reserves in the limits of a target's provider, where there are any.
@@ -169,7 +171,7 @@ impl<'a> Attempts<'a> {
         let Some(provider) = self.provider(index) else { return Ok(None) };
         let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
         let mut held = self.payer.limits.admit(&ask, self.bound(index), wall).await?;
-        held.note(self.prompt(index).amount());
+        held.note(self.prompt(index).amount(clock::now()));
         Ok(Some(held))
     }
 
@@ -178,7 +180,7 @@ impl<'a> Attempts<'a> {
         let Some(provider) = self.provider(index) else { return Some(None) };
         let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
         let mut held = self.payer.limits.reserve(&ask, self.bound(index), self.line.shared.moment()).ok()?;
-        held.note(self.prompt(index).amount());
+        held.note(self.prompt(index).amount(clock::now()));
         Some(Some(held))
     }
 
@@ -189,21 +191,26 @@ impl<'a> Attempts<'a> {
 
     /// The most that a target's answer may come to.
     fn bound(&self, index: usize) -> Amount {
-        admission::upper_at(self.call, self.routed, index, self.line.shared.env.wall.now()).amount()
+        self.upper(index).amount()
+    }
+
+    fn upper(&self, index: usize) -> Upper {
+        admission::upper_at(self.call, self.routed, index, self.line.shared.env.wall.now())
     }
 
     fn prompt(&self, index: usize) -> Prompt {
         let quote = Arc::clone(&self.routed.route.targets[index].quote);
-        Prompt { quote, input_tokens: self.routed.features.input_tokens, at: self.line.shared.env.wall.now() }
+        let at = self.line.shared.env.wall.now();
+        let writes = (!self.call.stream).then(|| (clock::now(), self.upper(index).estimate.output_tokens));
+        Prompt { quote, input_tokens: self.routed.features.input_tokens, at, writes }
     }
 
-    /// A try is over without an answer. Where the provider `worked` on it, its prompt is paid for.
-    fn lost(&self, index: usize, held: Option<Reservation>, worked: bool, account: &mut Account) {
-        let prompt = self.prompt(index);
+    /// A try is over without an answer. Where the provider `worked` on it, that is paid for.
+    fn lost(&self, prompt: &Prompt, held: Option<Reservation>, worked: bool, account: &mut Account) {
         if worked {
-            account.lose(&prompt);
+            account.lose(prompt);
         }
-        let spent = if worked { prompt.amount() } else { Amount::ZERO };
+        let spent = if worked { prompt.amount(clock::now()) } else { Amount::ZERO };
         for crossing in held.map(|held| held.settle(spent, self.line.shared.moment()).crossings).into_iter().flatten() {
             super::account::warn(&crossing, &self.line.shared);
         }
@@ -219,6 +226,7 @@ impl<'a> Attempts<'a> {
             attempt: Try { line, call, route: &routed.route, index, key: permit.key(), due, deadline, exchange },
             permit,
             watch,
+            prompt: self.prompt(index),
             held,
         }
     }
@@ -245,7 +253,7 @@ impl<'a> Attempts<'a> {
 
     fn answered(&self, entrant: Entrant<'a>, tried: Tried, account: &mut Account) -> Good {
         let now = clock::now();
-        let Entrant { attempt, permit, mut watch, held } = entrant;
+        let Entrant { attempt, permit, mut watch, held, .. } = entrant;
         permit.succeeded(now);
         if let Some(funds) = &mut account.funds {
             funds.hold(held);
@@ -264,16 +272,17 @@ impl<'a> Attempts<'a> {
         account.asks(names, account.record.attempts);
         tried.learnt.fill(&mut account.record);
         let (health, quote) = (Arc::clone(&names.state.health), Arc::clone(&names.quote));
-        account.served = Some(Served { judges: Some((health, watch)), quote, at: self.line.shared.env.wall.now() });
+        let learns = self.routed.counted.then(|| (Arc::clone(&names.state), Box::new(self.routed.features.clone())));
+        account.served = Some(Served { judges: Some((health, watch)), quote, at: self.line.shared.env.wall.now(), learns });
         tried.good
     }
 
     fn refused(&self, entrant: Entrant<'a>, fault: &Fault, account: &mut Account) {
         let now = clock::now();
-        let Entrant { attempt, permit, watch, held } = entrant;
+        let Entrant { attempt, permit, watch, prompt, held } = entrant;
         // Who took too long, or broke off, was at work, and will be paid.
         let worked = fault.origin == Origin::Upstream && matches!(fault.kind, FaultKind::Timeout | FaultKind::Truncated);
-        self.lost(attempt.index, held, worked, account);
+        self.lost(&prompt, held, worked, account);
         let names = &self.routed.route.targets[attempt.index];
         self.line.shared.stores.sinks.meters.attempt(&names.meters, fault.kind.label());
         if fault.kind == FaultKind::Timeout && self.call.timeout.is_some() && now >= self.deadline {
@@ -288,10 +297,10 @@ impl<'a> Attempts<'a> {
 
     /// The other was first. The prompt of this one is paid for all the same.
     fn cancelled(&self, entrant: Entrant<'a>, account: &mut Account) {
-        let Entrant { attempt, watch, held, .. } = entrant;
+        let Entrant { attempt, watch, prompt, held, .. } = entrant;
         watch.left(clock::now());
         let names = &self.routed.route.targets[attempt.index];
-        self.lost(attempt.index, held, true, account);
+        self.lost(&prompt, held, true, account);
         self.line.shared.stores.sinks.meters.attempt(&names.meters, "hedge_lost");
     }
 }

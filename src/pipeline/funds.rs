@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
 use crate::config::{Identity, Key};
 use crate::journal::{self, Dims, Estimate, Journal, UserHash};
+use crate::policy::charge;
+use crate::policy::quote::Quote;
 use crate::quota::{Amount, Crossing, Exceeded, Extension, Left, Moment, Reservation};
 
 /// Who asked, as accounts keep it.
@@ -45,6 +48,19 @@ pub(super) struct Upper {
 }
 
 impl Upper {
+    /// The same with room for so many tokens, whose price is a target's at the time that it was asked.
+    pub(super) fn up_to(&self, input_tokens: u64, output_tokens: u64, price: Option<(&Quote, SystemTime)>) -> Self {
+        let before = self.estimate;
+        let (input_tokens, output_tokens) = (before.input_tokens.max(input_tokens), before.output_tokens.max(output_tokens));
+        let bound = |input_tokens, output_tokens| {
+            let upper = charge::Upper { input_tokens, output_tokens, searches: 0 };
+            price.map_or(NanoUsd::ZERO, |(quote, at)| charge::bound(quote.tariff(), at, None, &upper))
+        };
+        let more = bound(input_tokens, output_tokens).0.saturating_sub(bound(before.input_tokens, before.output_tokens).0);
+        let cost = before.cost.saturating_add(NanoUsd(more));
+        Self { estimate: Estimate { input_tokens, output_tokens, cost }, ..*self }
+    }
+
     /// As limits count it.
     pub(super) fn amount(&self) -> Amount {
         let Estimate { input_tokens, output_tokens, cost } = self.estimate;

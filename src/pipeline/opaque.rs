@@ -136,7 +136,8 @@ where
         let mut refusal = match tried {
             Ok(good) => {
                 permit.succeeded(clock::now());
-                account.served = Some(Served { judges: None, quote: Arc::clone(&way.names.quote), at: line.shared.env.wall.now() });
+                account.served =
+                    Some(Served { judges: None, quote: Arc::clone(&way.names.quote), at: line.shared.env.wall.now(), learns: None });
                 way.names.meters.attempt_succeeded(&stores.sinks.meters, Operation::Opaque);
                 return Ok(good);
             }

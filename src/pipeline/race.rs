@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::account::Prompt;
 use super::answer::Refusal;
 use super::one_try::{Tried, Try};
 use crate::policy::choose::Watch;
@@ -18,6 +19,8 @@ pub(super) struct Entrant<'t> {
     pub permit: Permit,
     /// Who learns how it goes.
     pub watch: Watch,
+    /// What it sends.
+    pub prompt: Prompt,
     /// What it has in the limits of its provider, where there are any.
     pub held: Option<Reservation>,
 }

@@ -30,6 +30,8 @@ pub(super) struct Routed {
     pub order: Vec<usize>,
     /// What the request is, as far as it was read.
     pub features: Features,
+    /// Whether its tokens were counted by what it holds, and not by its length alone.
+    pub counted: bool,
     /// The rule that named the model.
     pub rule: Option<Arc<str>>,
     /// What limits take the answer for, in tokens, where the request bounds it not.
@@ -86,10 +88,10 @@ pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: &
     let (now, at) = (clock::now(), env.wall.now());
     if snapshot.rules.is_empty() || instead.is_some() {
         let route = snapshot.route(instead.unwrap_or(&call.model), stores)?;
-        let counted = !snapshot.limits.is_empty() || stores.journal.is_kept();
+        let counted = route.reads || !snapshot.limits.is_empty() || stores.journal.is_kept();
         let features = if route.reads { read(call).1 } else { unread(call, counted) };
         let order = order(&route, &features, now, at, &mut rng);
-        return Ok(Routed { route, order, features, rule: None, assumed_output: None });
+        return Ok(Routed { route, order, features, counted, rule: None, assumed_output: None });
     }
     let mut seen = Seen::of(call, asker);
     let draw = rng.next_u64();
@@ -109,7 +111,7 @@ pub(super) fn routed(line: &Pipeline, snapshot: &Snapshot, call: &Call, asker: &
         seen.read(call);
     }
     let order = order(&route, &seen.features, now, at, &mut rng);
-    Ok(Routed { route, order, features: seen.features, rule, assumed_output: None })
+    Ok(Routed { route, order, features: seen.features, counted: true, rule, assumed_output: None })
 }
 
 /// What rules see of a call, read as far as it must be.

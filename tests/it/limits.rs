@@ -418,7 +418,7 @@ async fn what_was_spent_outlives_the_process() {
     let before = folder.world(LIMITS);
     before.provider("openai", |_, nth| if nth == 0 { answer(10, 100) } else { Script::Hang });
     assert_eq!(before.post_with(CHAT, &headers, ask("fast")).await.status, 200);
-    let response = tokio::time::timeout(Duration::from_secs(1), before.post_with(CHAT, &headers, ask("fast"))).await;
+    let response = tokio::time::timeout(Duration::from_millis(5), before.post_with(CHAT, &headers, ask("fast"))).await;
     assert!(response.is_err());
     drop(before);
 
@@ -427,7 +427,7 @@ async fn what_was_spent_outlives_the_process() {
     let spent = |world: &World, limit: usize| view(world).limits[limit].top[0].measures[0].settled;
     // Ten and a hundred tokens, and the prompt of the one that left.
     let (day, month) = (spent(&after, 0), spent(&after, 1));
-    assert!((1_010_000..1_040_000).contains(&day), "{day}");
+    assert!((1_010_000..1_060_000).contains(&day), "{day}");
     assert!((110..140).contains(&month), "{month}");
     assert_eq!(after.post_with(CHAT, &headers, ask("fast")).await.status, 200);
     assert_eq!(after.post_with(CHAT, &headers, ask("fast")).await.status, 429, "twice a thousandth and more are spent");
