@@ -35,6 +35,8 @@ pub struct Account {
     pub(super) funds: Option<Funds>,
     /// Prompts that are with a provider and have no answer yet: the one that is asked, and a hedge beside it.
     asking: [Option<Prompt>; 2],
+    /// Tokens of the prompt that went out last, by estimate.
+    prompt_tokens: u64,
     /// What was spent on tries that gave no answer.
     lost: Amount,
     /// How much is reserved for such tries.
@@ -123,6 +125,7 @@ impl Account {
             served: None,
             funds: None,
             asking: [None, None],
+            prompt_tokens: 0,
             lost: Amount::ZERO,
             covered: Amount::ZERO,
             shared,
@@ -157,6 +160,7 @@ impl Account {
 
     /// A prompt goes out.
     pub(super) fn sends(&mut self, prompt: Prompt) {
+        self.prompt_tokens = prompt.input_tokens;
         if let Some(slot) = self.asking.iter_mut().find(|slot| slot.is_none()) {
             *slot = Some(prompt);
         }
@@ -206,8 +210,9 @@ impl Account {
     fn cover(&mut self, more: Amount) -> bool {
         let at = self.shared.moment();
         let fits = more == Amount::ZERO || self.funds.as_mut().is_none_or(|funds| funds.grow_if_fits(more, at));
-        if fits {
+        if fits && more != Amount::ZERO {
             self.covered = self.covered.plus(more);
+            self.intend_more();
         }
         fits
     }
@@ -232,9 +237,15 @@ impl Account {
             let ahead = output.saturating_add(output / 4).saturating_add(256);
             funds.grow(upper.up_to(input, ahead, price), at).or_else(|_| funds.grow(upper.up_to(input, output, price), at))?;
         }
-        let target = self.record.target.as_ref().map(|(label, _)| Arc::clone(label));
-        self.intend(target.as_deref().unwrap_or_default());
+        self.intend_more();
         Ok(())
+    }
+
+    /// Tells the journal that more may come than it knows of.
+    fn intend_more(&mut self) {
+        if let Some(label) = self.record.target.as_ref().map(|(label, _)| Arc::clone(label)) {
+            self.intend(&label);
+        }
     }
 
     /// Closes it. Only the first call counts.
@@ -311,7 +322,8 @@ impl Account {
             return;
         }
         if record.usage.input_tokens.is_none() && record.request_bytes > 0 {
-            record.usage.input_tokens = Some(tokens_of_bytes(record.request_bytes));
+            let by_bytes = tokens_of_bytes(record.request_bytes);
+            record.usage.input_tokens = Some(if self.prompt_tokens > 0 { self.prompt_tokens } else { by_bytes });
             record.estimated = true;
         }
         let counted = tokens_of_bytes(record.output_bytes);

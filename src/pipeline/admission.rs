@@ -1,21 +1,22 @@
 //! Whether what is asked for fits what whoever asks may have: reserved in every limit that applies, before anything is sent.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::account::{Account, warn};
 use super::answer::Refusal;
+use super::attempt::Payer;
 use super::funds::{Funds, Upper, Who};
 use super::ingress::Call;
 use super::routing::{Asker, Routed, routed};
 use super::snapshot::Snapshot;
 use super::{Pipeline, Shared, ratelimit};
-use crate::base::clock;
+use crate::base::clock::{self, Instant};
 use crate::base::{Fault, FaultKind, Origin};
 use crate::dialect::asked;
 use crate::ir::{Dialect, Operation};
 use crate::journal::{Counters, Dims, Estimate, Spent, UserHash};
-use crate::policy::caller::{Caller, Tag};
+use crate::policy::caller::Tag;
 use crate::policy::{charge, estimate};
 use crate::quota::{Amount, Ask, Exceeded, Label, Limits, Moment, Reservation};
 
@@ -31,11 +32,13 @@ pub(super) struct Subject<'a> {
     tags: Vec<Label<'a>>,
     operation: Operation,
     user_hash: Option<UserHash>,
+    asker: &'a Asker<'a>,
 }
 
 impl<'a> Subject<'a> {
-    /// Of a caller; its user under the hash that outlives the process, where anything is accounted under it.
-    pub(super) fn of(shared: &Shared, limits: &Limits, caller: &'a Caller<'_>, operation: Operation) -> Self {
+    /// Of an asker; its user under the hash that outlives the process, where anything is accounted under it.
+    pub(super) fn of(shared: &Shared, limits: &Limits, asker: &'a Asker<'a>, operation: Operation) -> Self {
+        let caller = &asker.caller;
         let journal = &shared.stores.journal;
         let needed = !limits.is_empty() || journal.is_kept();
         let user_hash = caller.user.as_deref().filter(|_| needed).map(|name| journal.user(name));
@@ -53,7 +56,18 @@ impl<'a> Subject<'a> {
             tags: caller.tags.iter().map(|tag| Label::new(tag.as_str())).collect(),
             operation,
             user_hash,
+            asker,
         }
+    }
+
+    /// The same, as accounts keep it.
+    fn who(&self) -> Who {
+        let tags = match self.asker.caller.tags.as_slice() {
+            [] => Box::default(),
+            [tag] => tag.as_str().into(),
+            tags => tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(",").into(),
+        };
+        Who { key: self.asker.key.map(|caller| Arc::clone(&caller.key)), user: self.user_hash, tags }
     }
 
     /// What it asks of the limits: before a target is chosen, or at a try with this provider.
@@ -67,61 +81,89 @@ impl<'a> Subject<'a> {
 /// goes to another alias.
 ///
 /// # Errors
-/// It is refused by a rule, a key or a limit, or there is no such model.
+/// It is refused by a rule, a key, a limit or a journal that cannot be written, or there is no such model.
 pub(super) async fn admit(
     line: &Pipeline,
     snapshot: &Snapshot,
     call: &Call,
-    asker: &Asker<'_>,
     subject: &Subject<'_>,
     account: &mut Account,
 ) -> Result<Routed, Refusal> {
+    let asker = subject.asker;
     let shared = &line.shared;
+    if call.endpoint.operation != Operation::CountTokens {
+        check_journal(shared)?;
+    }
+    let deadline = call.timeout.map(|timeout| account.record.started + timeout);
     let mut routed = routed(line, snapshot, call, asker, None)?;
-    for _ in 0..DEGRADED_MAX {
+    let mut degraded = 0;
+    loop {
         let ask = subject.ask(&routed.route.name, None);
         routed.assumed_output = snapshot.limits.assumed_output_tokens(&ask);
         let upper = upper(call, &routed, shared.env.wall.now());
-        let exceeded = match in_line(line, &snapshot.limits, &ask, upper.amount(), call, account).await? {
-            Ok(mut whole) => {
-                whole.take_crossings().iter().for_each(|crossing| warn(crossing, shared));
-                let model = Arc::clone(&routed.route.name);
-                account.funds = Some(Funds::new(who(asker, subject.user_hash), model, whole, upper));
+        let begun = clock::now();
+        let reserved = in_line(shared, &snapshot.limits, &ask, upper.amount(), deadline).await?;
+        // Not our own share of the time.
+        account.record.receiving += clock::now().duration_since(begun);
+        let exceeded = match reserved {
+            Ok(whole) => {
+                grant(shared, account, subject.who(), Arc::clone(&routed.route.name), whole, upper);
                 return Ok(routed);
             }
             Err(exceeded) => exceeded,
         };
-        let Some(to) = exceeded.degrade_to().filter(|to| *to != &*routed.route.name) else {
-            shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "reject");
-            return Err(refusal(&exceeded, line, call.endpoint.dialect));
-        };
+        // Limits that send to each other end here too.
+        let to = exceeded.degrade_to().filter(|to| degraded < DEGRADED_MAX && *to != &*routed.route.name);
+        let Some(to) = to else { return Err(reject(&exceeded, shared, call.endpoint.dialect)) };
         shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "degrade");
         account.record.degraded_by = Some(exceeded.limit.name.as_str().into());
+        degraded += 1;
         routed = self::routed(line, snapshot, call, asker, Some(to))?;
     }
-    Err(Fault::internal("limits that degrade in a circle").into())
 }
 
-/// Reserves, and waits for it no longer than the exchange may take.
-async fn in_line(
-    line: &Pipeline,
+/// Refuses what could not be written down, where the policy wants that.
+///
+/// # Errors
+/// The journal cannot be written now, and `on_full = "deny"`.
+pub(super) fn check_journal(shared: &Shared) -> Result<(), Fault> {
+    const AGAIN: Duration = Duration::from_secs(2);
+    if shared.stores.journal.admits() {
+        return Ok(());
+    }
+    let text = "Outrider cannot write its usage journal, and serves nothing without it (`[state] on_full = \"deny\"`); try again.";
+    Err(Fault::new(FaultKind::Overloaded, Origin::Gateway, text).after(Some(AGAIN)))
+}
+
+/// Reserves, and waits in line for it until `deadline` at most.
+///
+/// # Errors
+/// The time was over before there was room.
+pub(super) async fn in_line(
+    shared: &Shared,
     limits: &Arc<Limits>,
     ask: &Ask<'_>,
     bound: Amount,
-    call: &Call,
-    account: &mut Account,
+    deadline: Option<Instant>,
 ) -> Result<Result<Reservation, Box<Exceeded>>, Fault> {
-    let begun = clock::now();
-    let admitted = limits.admit(ask, bound, &*line.shared.env.wall);
-    let admitted = match call.timeout {
-        None => admitted.await,
-        Some(timeout) => tokio::time::timeout_at(account.record.started + timeout, admitted).await.map_err(|_| {
-            Fault::new(FaultKind::Timeout, Origin::Gateway, "The time that the request allows was over before a limit had room.")
-        })?,
-    };
-    // Not our own share of the time.
-    account.record.receiving += clock::now().duration_since(begun);
-    Ok(admitted)
+    let admitted = limits.admit(ask, bound, &*shared.env.wall);
+    let Some(deadline) = deadline else { return Ok(admitted.await) };
+    let late = |_| Fault::new(FaultKind::Timeout, Origin::Gateway, "The time of this request was over before a limit had room.");
+    tokio::time::timeout_at(deadline, admitted).await.map_err(late)
+}
+
+/// From here on the account holds what is reserved.
+fn grant(shared: &Shared, account: &mut Account, who: Who, model: Arc<str>, mut whole: Reservation, upper: Upper) {
+    whole.take_crossings().iter().for_each(|crossing| warn(crossing, shared));
+    account.funds = Some(Funds::new(who, model, whole, upper));
+}
+
+/// What is told of a limit that was exceeded; it is counted.
+pub(super) fn reject(exceeded: &Exceeded, shared: &Shared, caller: Dialect) -> Refusal {
+    shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "reject");
+    let mut refusal = Refusal::from(exceeded.fault());
+    ratelimit::tell_exceeded(&mut refusal.beside, caller, exceeded, shared.env.wall.now());
+    refusal
 }
 
 /// The most that a call may come to at any of the targets that may answer it.
@@ -162,41 +204,21 @@ pub(super) fn upper_at(call: &Call, routed: &Routed, index: usize, at: SystemTim
 /// # Errors
 /// A limit refuses it.
 pub(super) async fn admit_unread(
-    line: &Pipeline,
-    limits: &Arc<Limits>,
-    (dialect, model): (Dialect, &Arc<str>),
-    asker: &Asker<'_>,
-    subject: &Subject<'_>,
+    shared: &Shared,
+    Payer { limits, subject }: Payer<'_>,
+    dialect: Dialect,
+    model: Arc<str>,
     upper: Upper,
+    deadline: Option<Instant>,
     account: &mut Account,
 ) -> Result<(), Refusal> {
-    match limits.admit(&subject.ask(model, None), upper.amount(), &*line.shared.env.wall).await {
-        Ok(mut whole) => {
-            whole.take_crossings().iter().for_each(|crossing| warn(crossing, &line.shared));
-            account.funds = Some(Funds::new(who(asker, subject.user_hash), Arc::clone(model), whole, upper));
+    match in_line(shared, limits, &subject.ask(&model, None), upper.amount(), deadline).await? {
+        Ok(whole) => {
+            grant(shared, account, subject.who(), model, whole, upper);
             Ok(())
         }
-        Err(exceeded) => {
-            line.shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "reject");
-            Err(refusal(&exceeded, line, dialect))
-        }
+        Err(exceeded) => Err(reject(&exceeded, shared, dialect)),
     }
-}
-
-/// What is told of a limit that was exceeded.
-pub(super) fn refusal(exceeded: &Exceeded, line: &Pipeline, caller: Dialect) -> Refusal {
-    let mut refusal = Refusal::from(exceeded.fault());
-    ratelimit::tell_exceeded(&mut refusal.beside, caller, exceeded, line.shared.env.wall.now());
-    refusal
-}
-
-fn who(asker: &Asker<'_>, user: Option<UserHash>) -> Who {
-    let tags = match asker.caller.tags.as_slice() {
-        [] => Box::default(),
-        [tag] => tag.as_str().into(),
-        tags => tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(",").into(),
-    };
-    Who { key: asker.key.map(|caller| Arc::clone(&caller.key)), user, tags }
 }
 
 /// Puts back what was spent by an earlier process. What the journal does not tell (the operation) is taken for a chat.

@@ -11,7 +11,6 @@ use super::Pipeline;
 use super::account::{Account, Prompt, Served};
 use super::admission::{self, Subject};
 use super::answer::Refusal;
-use super::funds::Upper;
 use super::good::Good;
 use super::ingress::Call;
 use super::one_try::{Exchange, Tried, Try};
@@ -24,7 +23,7 @@ use crate::policy::blame::{Blame, Verdict};
 use crate::policy::health::Permit;
 use crate::policy::hedge;
 use crate::policy::tries::Tries;
-use crate::quota::{Amount, Exceeded, Limits, Reservation};
+use crate::quota::{Amount, Limits, Reservation};
 
 /// Asks the targets in order until one answers.
 ///
@@ -40,7 +39,8 @@ pub(super) async fn first_good(
     let timeout = &routed.route.model.timeout;
     let total = call.timeout.map_or(timeout.total, |asked| asked.min(timeout.total));
     let deadline = account.record.started + total;
-    let attempts = Attempts { line, call, routed, payer, deadline, exchange: Exchange::of(&account.record) };
+    let output_max = account.funds.as_ref().map_or(0, |funds| funds.upper().estimate.output_tokens);
+    let attempts = Attempts { line, call, routed, payer, output_max, deadline, exchange: Exchange::of(&account.record) };
     let answered = attempts.run(account).await;
     if answered.is_ok() {
         // Nobody will ask for these bytes again.
@@ -65,6 +65,8 @@ struct Attempts<'a> {
     call: &'a Call,
     routed: &'a Routed,
     payer: Payer<'a>,
+    /// The most tokens that an answer may have, by estimate.
+    output_max: u64,
     /// When all must be over.
     deadline: Instant,
     exchange: Exchange,
@@ -87,14 +89,12 @@ impl<'a> Attempts<'a> {
             };
             let held = match self.hold(tries.index).await {
                 Ok(held) => held,
-                Err(exceeded) => {
+                Err(refusal) => {
                     drop(permit);
                     tries.pass_over();
-                    last = Some(admission::refusal(&exceeded, self.line, self.call.endpoint.dialect));
-                    match tries.again(&route.healths, clock::now()) {
-                        Some(wait) => tokio::time::sleep(wait).await,
-                        None => return Err(last.unwrap_or_else(|| Fault::internal("a limit without its refusal").into())),
-                    }
+                    let Some(wait) = tries.again(&route.healths, clock::now()) else { return Err(refusal) };
+                    tokio::time::sleep(wait).await;
+                    last = Some(refusal);
                     continue;
                 }
             };
@@ -166,11 +166,12 @@ impl<'a> Attempts<'a> {
     }
 
     /// Reserves in the limits of a target's provider, where there are any.
-    async fn hold(&self, index: usize) -> Result<Option<Reservation>, Box<Exceeded>> {
-        let wall = &*self.line.shared.env.wall;
+    async fn hold(&self, index: usize) -> Result<Option<Reservation>, Refusal> {
         let Some(provider) = self.provider(index) else { return Ok(None) };
+        let shared = &self.line.shared;
         let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
-        let mut held = self.payer.limits.admit(&ask, self.bound(index), wall).await?;
+        let reserved = admission::in_line(shared, self.payer.limits, &ask, self.bound(index), Some(self.deadline)).await?;
+        let mut held = reserved.map_err(|exceeded| admission::reject(&exceeded, shared, self.call.endpoint.dialect))?;
         held.note(self.prompt(index).amount(clock::now()));
         Ok(Some(held))
     }
@@ -191,18 +192,14 @@ impl<'a> Attempts<'a> {
 
     /// The most that a target's answer may come to.
     fn bound(&self, index: usize) -> Amount {
-        self.upper(index).amount()
-    }
-
-    fn upper(&self, index: usize) -> Upper {
-        admission::upper_at(self.call, self.routed, index, self.line.shared.env.wall.now())
+        admission::upper_at(self.call, self.routed, index, self.line.shared.env.wall.now()).amount()
     }
 
     fn prompt(&self, index: usize) -> Prompt {
-        let quote = Arc::clone(&self.routed.route.targets[index].quote);
-        let at = self.line.shared.env.wall.now();
-        let writes = (!self.call.stream).then(|| (clock::now(), self.upper(index).estimate.output_tokens));
-        Prompt { quote, input_tokens: self.routed.features.input_tokens, at, writes }
+        let (names, features) = (&self.routed.route.targets[index], &self.routed.features);
+        let input_tokens = if self.routed.counted { names.state.calibration.typical(features) } else { features.input_tokens };
+        let writes = (!self.call.stream).then(|| (clock::now(), self.output_max));
+        Prompt { quote: Arc::clone(&names.quote), input_tokens, at: self.line.shared.env.wall.now(), writes }
     }
 
     /// A try is over without an answer. Where the provider `worked` on it, that is paid for.

@@ -96,7 +96,7 @@ impl Funds {
         let _kept = journal.intent(id, self.at, &self.dims(identity, target, 0), &self.upper.estimate);
     }
 
-    /// Reserves up to `upper`: everywhere, or nowhere but as debt.
+    /// Reserves up to `upper`, as debt where that does not fit.
     ///
     /// # Errors
     /// A limit says to cut.
@@ -112,13 +112,13 @@ impl Funds {
         Ok(())
     }
 
-    /// Reserves for a prompt more, which is sent beside or after another; where there is no room, nothing, and tells so.
-    pub(super) fn grow_if_fits(&mut self, prompt: Amount, at: Moment) -> bool {
-        let fits = self.whole.extend_if_fits(prompt, at);
+    /// Reserves so much more, for a try beside or after another; where there is no room, nothing, and tells so.
+    pub(super) fn grow_if_fits(&mut self, more: Amount, at: Moment) -> bool {
+        let fits = self.whole.extend_if_fits(more, at);
         if fits {
             let estimate = &mut self.upper.estimate;
-            estimate.input_tokens = estimate.input_tokens.saturating_add(prompt.tokens);
-            estimate.cost = estimate.cost.saturating_add(prompt.cost);
+            estimate.input_tokens = estimate.input_tokens.saturating_add(more.tokens);
+            estimate.cost = estimate.cost.saturating_add(more.cost);
         }
         fits
     }

@@ -138,6 +138,7 @@ impl Pipeline {
             Ok(key) => key,
             Err(refused) => return self.refused(refused.fault().into(), dialect, account, &snapshot),
         };
+        account.record.key = key.as_ref().map(|caller| Arc::clone(&caller.key));
         let asker = Asker::of(self, &snapshot, &head.headers, key.as_ref());
         let exchanged = match endpoint.operation {
             Operation::Models => Box::pin(self.list_models(&snapshot, dialect, &head, &asker, &mut account)).await,
@@ -174,8 +175,8 @@ impl Pipeline {
         account.record.receiving = clock::now().duration_since(account.record.started);
         account.record.request_bytes = call.body.len() as u64;
         account.record.stream = call.stream;
-        let subject = Subject::of(&self.shared, &snapshot.limits, &asker.caller, call.endpoint.operation);
-        let routed = admission::admit(self, snapshot, &call, &asker, &subject, account).await?;
+        let subject = Subject::of(&self.shared, &snapshot.limits, &asker, call.endpoint.operation);
+        let routed = admission::admit(self, snapshot, &call, &subject, account).await?;
         account.record.model = Some(Arc::clone(&routed.route.name));
         account.record.rule = routed.rule.clone();
         if let Some(counted) = models::count_tokens_here(&call, &routed.route)? {
@@ -193,8 +194,9 @@ impl Pipeline {
         asker: &Asker<'_>,
         account: &mut Account,
     ) -> Result<Good, Refusal> {
-        let subject = Subject::of(&self.shared, &snapshot.limits, &asker.caller, Operation::Models);
-        admission::admit_unread(self, &snapshot.limits, (dialect, &"".into()), asker, &subject, Upper::default(), account).await?;
+        let subject = Subject::of(&self.shared, &snapshot.limits, asker, Operation::Models);
+        let payer = Payer { limits: &snapshot.limits, subject: &subject };
+        admission::admit_unread(&self.shared, payer, dialect, "".into(), Upper::default(), None, account).await?;
         Ok(models::list(self, snapshot, dialect, head).await?)
     }
 

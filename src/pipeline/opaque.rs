@@ -32,6 +32,7 @@ use super::Pipeline;
 use super::account::{Account, Served, tokens_of_bytes};
 use super::admission::{self, Subject};
 use super::answer::{self, Refusal};
+use super::attempt::Payer;
 use super::funds::Upper;
 use super::good::Good;
 use super::ingress::{timeout, without_key};
@@ -96,9 +97,11 @@ where
 
     let plan = Plan::new(asked, dialect, own_deadline, query, head, &payload, &ways);
 
-    let subject = Subject::of(&line.shared, &snapshot.limits, &asker.caller, Operation::Opaque);
+    let subject = Subject::of(&line.shared, &snapshot.limits, asker, Operation::Opaque);
+    let payer = Payer { limits: &snapshot.limits, subject: &subject };
     let name = account.record.model.clone().unwrap_or_default();
-    admission::admit_unread(line, &snapshot.limits, (dialect, &name), asker, &subject, upper, account).await?;
+    admission::check_journal(&line.shared)?;
+    admission::admit_unread(&line.shared, payer, dialect, name, upper, own_deadline, account).await?;
 
     // Only what has been read whole can be sent again.
     if ways.all.first().is_some_and(|way| signs_bodies(&way.provider)) {

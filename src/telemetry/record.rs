@@ -9,6 +9,7 @@ use crate::base::clock::{self, Instant, SystemClock, WallClock};
 use crate::base::money::NanoUsd;
 use crate::base::rng::ExchangeId;
 use crate::base::{Fault, FaultKind, Origin};
+use crate::config::Key;
 use crate::ir::{Dialect, FinishReason, Operation, Usage};
 
 /// How an exchange ended.
@@ -91,6 +92,8 @@ pub struct Record {
     pub model: Option<Arc<str>>,
     /// The rule that named the model.
     pub rule: Option<Arc<str>>,
+    /// The outrider key that was presented.
+    pub key: Option<Arc<Key>>,
     /// The limit that sent the exchange on to that model instead of the one asked for.
     pub degraded_by: Option<Arc<str>>,
     /// Who answered, or was asked last: `provider/model`, and its meters.
@@ -140,6 +143,7 @@ impl Record {
             stream: false,
             model: None,
             rule: None,
+            key: None,
             degraded_by: None,
             target: None,
             attempts: 0,
@@ -221,6 +225,9 @@ impl Record {
         };
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let cost = self.cost.map(|cost| cost.to_string());
+        let key = self.key.as_deref();
+        let team = key.and_then(|key| key.team.as_deref()).unwrap_or(&sinks.team);
+        let app = key.and_then(|key| key.app.as_deref()).unwrap_or(&sinks.app);
         let id = self.id.digits();
         let id = std::str::from_utf8(&id).unwrap_or_default();
         // The vendor's message is left out: it may quote the prompt. Its code, our own cause and the place are not secret.
@@ -229,8 +236,9 @@ impl Record {
                 tracing::$level!(
                     message = "exchange",
                     id,
-                    team = sinks.team,
-                    app = sinks.app,
+                    team,
+                    app,
+                    key = key.map(|key| key.name.as_str()),
                     operation = self.operation.map(Operation::label),
                     dialect = self.dialect.map(Dialect::label),
                     model = self.model.as_deref(),

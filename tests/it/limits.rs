@@ -264,6 +264,7 @@ async fn a_providers_limit_leads_to_another_provider() {
     let refused = world.post(CHAT, ask("either")).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
     assert!(refused.text().contains("site"));
+    assert!(world.metric("outrider_limit_decisions_total", &[("limit", "site"), ("decision", "reject")]) > 0.0);
     assert_eq!(openai.seen().len() + other.seen().len(), 4);
     assert_returned(&world);
 }
@@ -462,4 +463,49 @@ async fn an_exchange_is_written_down_before_its_end_is_told() {
     assert_eq!(records() - before, 1, "its intent");
     read_until(&mut body, "[DONE]").await;
     assert_eq!(records() - before, 2, "its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_that_send_to_each_other_refuse() {
+    let world = world(
+        "[[limits]]\nname = \"la\"\nwhen = { model = \"fast\" }\nrequests_per_minute = 0\non_exceed = \"degrade\"\ndegrade_to = \"cheap\"\n\
+         [[limits]]\nname = \"lb\"\nwhen = { model = \"cheap\" }\nrequests_per_minute = 0\non_exceed = \"degrade\"\ndegrade_to = \"fast\"\n",
+    );
+    let refused = world.post(CHAT, ask("fast")).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_journal_nothing_is_served_where_that_is_wanted() {
+    // A file stands where the folder should.
+    let file = std::env::temp_dir().join(format!("outrider-it-deny-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    for (on_full, status) in [("deny", 503), ("admit", 200)] {
+        let world = world(&format!("[state]\ndir = {:?}\non_full = \"{on_full}\"\n", file.join("state")));
+        world.always("openai", answer(10, 5));
+        let reply = world.post(CHAT, ask("fast")).await;
+        assert_eq!(reply.status.as_u16(), status, "{}", reply.text());
+        assert_eq!(reply.header("retry-after"), if status == 503 { "2" } else { "" });
+        // What is paid for by nobody is served all the same.
+        assert_eq!(world.get("/v1/models/fast").await.status, 200);
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_in_a_stream_that_is_left_is_not_charged_by_its_bytes() {
+    let world = world("[[limits]]\nname = \"l\"\ntokens_per_day = 10_000_000\n");
+    let chunk = r#"data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}"#;
+    world.always("openai", Script::events(&format!("{chunk}\n\n"), Duration::from_millis(1), End::Hang));
+    let image = "A".repeat(1_000_000);
+    let body = format!(
+        r#"{{"model":"fast","stream":true,"max_tokens":9,"messages":[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{image}"}}}}]}}]}}"#
+    );
+    let mut body = world.open(Method::POST, CHAT, &[], body.as_bytes()).await.into_body();
+    read_until(&mut body, "Hello").await;
+    drop(body);
+    settle().await;
+    let settled = first(&world).settled;
+    assert!((50..20_000).contains(&settled), "a million bytes are no quarter of a million tokens: {settled}");
 }
