@@ -222,7 +222,11 @@ def anthropic_facts(data: bytes, stream: bool, ours: bool) -> Facts:
             facts.reasoning += block["thinking"]
         elif block["type"] == "tool_use":
             facts.calls.append((block["name"], block["input"]))
-    usage = {k: answer["usage"].get(k) or 0 for k in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")}
+    counted = [answer["usage"]]
+    # What Anthropic bills beside the counters: a sum over the iterations tells it, which other dialects have no room for.
+    if not ours:
+        counted += [each for each in answer["usage"].get("iterations") or [] if each["type"] in ("compaction", "advisor_message")]
+    usage = {k: sum(each.get(k) or 0 for each in counted) for k in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")}
     total = usage["input_tokens"] + usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
     facts.usage = (total, usage["cache_read_input_tokens"], usage["output_tokens"])
     return settle(facts)
