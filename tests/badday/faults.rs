@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::speech::text_of;
+use crate::answer::{answer_of, body_of, chunk, content_type, failed, head_of, raw, whole};
+use crate::speech::{Usage, text_of};
 use crate::upstream::{Heard, Step};
 
 /// One way to misbehave. Its name is part of the model's name, by which the mock knows what to do.
@@ -141,49 +142,20 @@ pub fn chance(model: &str, nth: u64) -> u64 {
 
 const MOMENT: Duration = Duration::from_millis(3);
 
-pub fn raw(text: &str) -> Step {
-    Step::Send(text.as_bytes().to_vec())
-}
-
 fn drip(text: &str) -> Step {
     Step::Drip(text.as_bytes().to_vec(), Duration::from_millis(1))
-}
-
-pub fn chunk(text: &str) -> Step {
-    raw(&chunk_text(text))
-}
-
-fn chunk_text(text: &str) -> String {
-    format!("{:x}\r\n{text}\r\n", text.len())
-}
-
-fn content_type(heard: &Heard) -> &'static str {
-    if heard.stream { "text/event-stream" } else { "application/json" }
-}
-
-/// The head of a good answer that comes in chunks.
-pub fn head_of(heard: &Heard) -> Step {
-    raw(&format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nTransfer-Encoding: chunked\r\n\r\n", content_type(heard)))
 }
 
 /// What comes before the first content; of a whole answer the first half.
 fn beginning(heard: &Heard) -> Step {
     let text = text_of("sick", heard.number);
     if !heard.stream {
-        let body = heard.tongue.whole(&heard.model, &text);
+        let body = heard.tongue.whole(&heard.model, &text, Usage::ANY);
         return chunk(&body[..body.len() / 2]);
     }
-    let (events, before) = heard.tongue.events(&heard.model, &text);
+    let (events, before) = heard.tongue.events(&heard.model, &text, Usage::ANY);
     // Of a dialect that begins with content, a comment.
     chunk(&if before == 0 { ": soon\n\n".to_owned() } else { events[..before].concat() })
-}
-
-fn whole(status: u16, content_type: &str, headers: &str, body: &str) -> Step {
-    raw(&format!("HTTP/1.1 {status} So\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
-}
-
-fn failed(status: u16, headers: &str, body: &str) -> Vec<Step> {
-    vec![whole(status, if body.starts_with('{') { "application/json" } else { "text/html" }, headers, body)]
 }
 
 fn too_many(heard: &Heard, headers: &str) -> Vec<Step> {
@@ -203,7 +175,8 @@ fn not_utf8(heard: &Heard) -> Vec<Step> {
 }
 
 fn truncated(heard: &Heard) -> Vec<Step> {
-    let body = if heard.stream { ": soon\n\n".to_owned() } else { heard.tongue.whole(&heard.model, &text_of("sick", heard.number)) };
+    let body =
+        if heard.stream { ": soon\n\n".to_owned() } else { heard.tongue.whole(&heard.model, &text_of("sick", heard.number), Usage::ANY) };
     let told = body.len() + 900;
     vec![raw(&format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {told}\r\n\r\n{body}", content_type(heard))), Step::Fin]
 }
@@ -212,12 +185,6 @@ fn truncated(heard: &Heard) -> Vec<Step> {
 fn until_close(heard: &Heard) -> Vec<Step> {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nConnection: close\r\n\r\n", content_type(heard));
     vec![raw(&head), raw(&body_of("sick", heard)), Step::Fin]
-}
-
-/// The body of a good answer.
-pub fn body_of(mock: &str, heard: &Heard) -> String {
-    let text = text_of(mock, heard.number);
-    if heard.stream { heard.tongue.events(&heard.model, &text).0.concat() } else { heard.tongue.whole(&heard.model, &text) }
 }
 
 fn answer(heard: &Heard, headers: &str) -> Step {
@@ -229,14 +196,4 @@ fn slow_drip(heard: &Heard) -> Vec<Step> {
     let Step::Send(mut bytes) = answer(heard, "") else { return vec![] };
     let rest = bytes.split_off(180);
     vec![Step::Drip(bytes, Duration::from_millis(1)), Step::Send(rest)]
-}
-
-/// A good answer: a stream in chunks, one for each event; a whole answer with its length.
-pub fn answer_of(mock: &str, heard: &Heard, headers: &str) -> Step {
-    if !heard.stream {
-        return whole(200, "application/json", headers, &body_of(mock, heard));
-    }
-    let (events, _) = heard.tongue.events(&heard.model, &text_of(mock, heard.number));
-    let chunks: String = events.iter().map(|event| chunk_text(event)).collect();
-    raw(&format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n{headers}\r\n{chunks}0\r\n\r\n"))
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::faults::{answer_of, chance, chunk, head_of, raw};
+use crate::answer::{answer_of, chunk, head_of, raw};
+use crate::faults::chance;
 use crate::house::House;
 use crate::lanes::{LANES, Lane, alias, target};
-use crate::speech::text_of;
+use crate::speech::{Usage, text_of};
 use crate::upstream::{Heard, Mock, Seen, Step};
 
 const QUICK: Duration = Duration::from_millis(20);
@@ -32,7 +33,7 @@ fn slow_at_times(mock: &'static str) -> impl Fn(&Heard) -> Vec<Step> {
         if !heard.stream {
             return vec![think, answer_of(mock, heard, "")];
         }
-        let (events, before) = heard.tongue.events(&heard.model, &text_of(mock, heard.number));
+        let (events, before) = heard.tongue.events(&heard.model, &text_of(mock, heard.number), Usage::ANY);
         vec![head_of(heard), chunk(&events[..before].concat()), think, chunk(&events[before..].concat()), raw("0\r\n\r\n")]
     }
 }

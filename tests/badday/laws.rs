@@ -171,8 +171,8 @@ async fn a_healed_target_is_first_again_and_nobody_noticed() {
     let (script, closed) = (Arc::clone(&ill), TcpSocket::new_v4().unwrap());
     let sick = Mock::open("sick", move |heard| match (script.load(Ordering::SeqCst), heard.nth % 2) {
         (true, 0) => vec![Step::Reset],
-        (true, _) => vec![crate::faults::raw("HTTP/1.1 503 Oh\r\nContent-Length: 0\r\n\r\n")],
-        (false, _) => vec![crate::faults::answer_of("sick", heard, "")],
+        (true, _) => vec![crate::answer::raw("HTTP/1.1 503 Oh\r\nContent-Length: 0\r\n\r\n")],
+        (false, _) => vec![crate::answer::answer_of("sick", heard, "")],
     });
     let (sick, well) = (sick.await, Mock::open("well", well).await);
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -189,7 +189,7 @@ async fn a_healed_target_is_first_again_and_nobody_noticed() {
         }
     }
     ill.store(false, Ordering::SeqCst);
-    let gone = Mock::on(closed.listen(1024).unwrap(), "gone", |heard| vec![crate::faults::answer_of("gone", heard, "")]);
+    let gone = Mock::on(closed.listen(1024).unwrap(), "gone", |heard| vec![crate::answer::answer_of("gone", heard, "")]);
 
     let healed = Instant::now();
     for model in ["sick", "gone"] {
@@ -228,7 +228,7 @@ fn waits() -> Vec<(&'static str, Lane, Duration)> {
 
 /// Says the first time that it is too much, and after that answers.
 fn once(heard: &Heard) -> Vec<Step> {
-    if heard.nth == 0 { always(heard) } else { vec![crate::faults::answer_of("sick", heard, "")] }
+    if heard.nth == 0 { always(heard) } else { vec![crate::answer::answer_of("sick", heard, "")] }
 }
 
 fn model_of(fault: &str, lane: Lane) -> String {
@@ -301,7 +301,7 @@ async fn a_key_that_is_spent_is_left_alone_and_the_other_serves() {
             spent.insert(heard.key.clone(), heard.at);
             return always(&Heard { model: "429-seconds".to_owned(), ..heard.clone() });
         }
-        vec![crate::faults::answer_of("keyed", heard, "")]
+        vec![crate::answer::answer_of("keyed", heard, "")]
     });
     let mock = mock.await;
     let keyed = mock.providers().replacen("api_key = \"sk-keyed\"", "api_key = [\"sk-one\", \"sk-two\"]", 1);

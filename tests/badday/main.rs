@@ -10,12 +10,11 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "a test's tasks end with its runtime, and its clock is the real one")]
 
-mod client;
+#[path = "../rig/mod.rs"]
+mod rig;
+use rig::{answer, client, house, lanes, speech, upstream};
+
 mod faults;
-mod house;
-mod lanes;
-mod speech;
-mod upstream;
 
 mod healthy;
 mod hedging;

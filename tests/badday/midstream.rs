@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::answer::{chunk, head_of, raw};
 use crate::client::Reply;
-use crate::faults::{chunk, head_of, raw, well};
+use crate::faults::well;
 use crate::house::House;
 use crate::lanes::{LANES, Lane, alias, target};
-use crate::speech::text_of;
+use crate::speech::{Usage, text_of};
 use crate::upstream::{Heard, Mock, Step};
 
 /// What happens after the first contents; events are cut to their chunks by the script.
@@ -46,12 +47,12 @@ fn beginning(heard: &Heard) -> Vec<Step> {
 
 /// The events that come before the break: those without content, and two with some.
 fn sent(heard: &Heard) -> String {
-    let (events, before) = heard.tongue.events(&heard.model, &text_of("sick", heard.number));
+    let (events, before) = heard.tongue.events(&heard.model, &text_of("sick", heard.number), Usage::ANY);
     events[..before + 2].concat()
 }
 
 fn rest(heard: &Heard) -> String {
-    let (events, before) = heard.tongue.events(&heard.model, &text_of("sick", heard.number));
+    let (events, before) = heard.tongue.events(&heard.model, &text_of("sick", heard.number), Usage::ANY);
     events[before + 2..].concat()
 }
 
@@ -142,6 +143,8 @@ fn heard(lane: Lane, number: u64, model: &str) -> Heard {
         nth: 0,
         at: std::time::Instant::now(),
         key: String::new(),
+        prompt_bytes: 0,
+        max_tokens: 0,
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use tokio::time::Instant;
 
-use crate::speech::{Tongue, tag_in, text_of};
+use crate::speech::{Tongue, Usage, tag_in, text_of};
 use crate::support::{End, Reply, Script, Seen, World, read, settle};
 
 const SEEDS: u64 = 700;
@@ -106,14 +106,14 @@ fn script(name: &str, target: Target, seen: &Seen, dice: &mut Dice) -> Script {
 
 fn good(tongue: Tongue, text: &str, stream: bool, dice: &mut Dice) -> Script {
     if !stream {
-        return Script::json(200, &tongue.whole("m", text));
+        return Script::json(200, &tongue.whole("m", text, Usage::ANY));
     }
     let longest = dice.one_of(&[1, 1, 100, 2_000]);
     Script::Stream(pieces(tongue, text, longest, dice), End::Close)
 }
 
 fn pieces(tongue: Tongue, text: &str, longest: u64, dice: &mut Dice) -> Vec<(Duration, Bytes)> {
-    let (events, _) = tongue.events("m", text);
+    let (events, _) = tongue.events("m", text, Usage::ANY);
     events.into_iter().map(|event| (dice.millis(0, longest), Bytes::from(event))).collect()
 }
 

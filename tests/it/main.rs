@@ -23,7 +23,7 @@ mod pairs;
 mod providers;
 mod routing;
 mod socket;
-#[path = "../badday/speech.rs"]
+#[path = "../rig/speech.rs"]
 mod speech;
 mod support;
 mod traps;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -189,13 +191,107 @@ def test_a_spent_budget_is_not_tried_again(start: Start, sdk: str) -> None:
     assert 'outrider_limit_decisions_total{limit="purse",decision="reject"} 1\n' in metrics
 
 
+@pytest.mark.parametrize("sdk", ["google-genai", "boto3"])
+def test_a_spent_budget_is_not_tried_for_ever(start: Start, sdk: str) -> None:
+    prices = '[[prices]]\nprovider = "p"\nmodel = "m"\ninput_usd = 1\noutput_usd = 10\n'
+    sidecar = start(f'{prices}[[limits]]\nname = "purse"\nbudget_usd_per_day = 0.0001\n')
+    name, status, message = refused(lambda: ASK[sdk](sidecar.app, retries=2))
+    # Bedrock has a word of its own for it, which is not tried again; Gemini has none.
+    assert (name, status) == (("ServiceQuotaExceededException", 400) if sdk == "boto3" else (LIMITED[sdk], 429)), message
+    assert "purse" in message
+    metrics = httpx.get(f"{sidecar.admin}/metrics", trust_env=False).text
+    tries = next(int(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if 'limit="purse",decision="reject"' in line)
+    assert tries == (1 if sdk == "boto3" else 3)
+
+
+def stream_openai(base: str) -> Any:
+    client = openai.OpenAI(base_url=f"{base}/v1", api_key="none", max_retries=0)
+    return list(client.chat.completions.create(model="fast", max_tokens=20, stream=True, messages=[{"role": "user", "content": "hi"}]))
+
+
+def stream_anthropic(base: str) -> Any:
+    with anthropic.Anthropic(base_url=base, api_key="none", max_retries=0).messages.stream(model="fast", max_tokens=20, messages=[{"role": "user", "content": "hi"}]) as events:
+        return list(events)
+
+
+def stream_gemini(base: str) -> Any:
+    client = genai.Client(api_key="none", http_options=types.HttpOptions(base_url=base, timeout=15000))
+    return list(client.models.generate_content_stream(model="fast", contents="hi", config=types.GenerateContentConfig(max_output_tokens=20)))
+
+
+def stream_bedrock(base: str) -> Any:
+    own = Config(retries={"total_max_attempts": 1}, proxies={})
+    client = boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=base, aws_access_key_id="A", aws_secret_access_key="none", config=own)
+    messages = [{"role": "user", "content": [{"text": "hi"}]}]
+    return list(client.converse_stream(modelId="fast", messages=messages, inferenceConfig={"maxTokens": 20})["stream"])
+
+
+STREAM: dict[str, Callable[[str], Any]] = {"openai": stream_openai, "anthropic": stream_anthropic, "google-genai": stream_gemini, "boto3": stream_bedrock}
+
+
+@pytest.mark.parametrize("sdk", STREAM)
+def test_a_refused_stream_is_the_same_error(start: Start, sdk: str) -> None:
+    sidecar = start('[[limits]]\nname = "team-rate"\nrequests_per_minute = 1\n')
+    assert ASK[sdk](sidecar.app) == "Hello"
+    name, status, message = refused(lambda: STREAM[sdk](sidecar.app))
+    assert (name, status) == (LIMITED[sdk], 429) and "team-rate" in message
+
+
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+def test_when_to_come_back_is_true(start: Start, sdk: str) -> None:
+    sidecar = start('[[limits]]\nname = "team-rate"\nrequests_per_minute = 1\n')
+    assert ASK[sdk](sidecar.app) == "Hello"
+    with pytest.raises((openai.RateLimitError, anthropic.RateLimitError)) as caught:
+        ASK[sdk](sidecar.app)
+    headers = caught.value.response.headers
+    assert 50 <= int(headers["retry-after"]) <= 60
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert ("anthropic-ratelimit-requests-reset" in headers) == (sdk == "anthropic")
+
+
+def test_a_crowd_of_sdks_gets_through_by_its_own_retries(start: Start) -> None:
+    sidecar = start('[[limits]]\nname = "few"\nmax_concurrent = 2\n')
+
+    async def all_of_them() -> list[str]:
+        one = openai.AsyncOpenAI(base_url=f"{sidecar.app}/v1", api_key="none", max_retries=10)
+        other = anthropic.AsyncAnthropic(base_url=sidecar.app, api_key="none", max_retries=10)
+
+        async def ask(number: int) -> str:
+            messages: Any = [{"role": "user", "content": "hi"}]
+            if number % 2:
+                return (await one.chat.completions.create(model="fast", max_tokens=20, messages=messages)).choices[0].message.content or ""
+            return (await other.messages.create(model="fast", max_tokens=20, messages=messages)).content[0].text
+
+        return await asyncio.gather(*(ask(number) for number in range(16)))
+
+    assert asyncio.run(all_of_them()) == ["Hello"] * 16
+    metrics = httpx.get(f"{sidecar.admin}/metrics", trust_env=False).text
+    assert 'outrider_limit_decisions_total{limit="few",decision="reject"}' in metrics, "nobody was refused first"
+
+
+def test_boto3_presents_an_outrider_key_in_a_header(start: Start) -> None:
+    """Its bearer tokens go over TLS only, so the app adds the header by botocore's own events."""
+    made = subprocess.run([str(BINARY), "key", "new", "--team", "search"], capture_output=True, text=True, check=True)
+    key = next(word for word in made.stdout.split() if word.startswith("ork-"))
+    sidecar = start(f"[identity]\nrequire_key = true\n{made.stdout[made.stdout.index('[[keys]]') :]}\n")
+
+    def ask(presented: str) -> str:
+        config = Config(retries={"total_max_attempts": 1}, proxies={})
+        client = boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=sidecar.app, aws_access_key_id="A", aws_secret_access_key="S", config=config)
+        client.meta.events.register("before-sign.bedrock-runtime.*", lambda request, **_: request.headers.add_header("x-api-key", presented))
+        answer = client.converse(modelId="fast", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+        return answer["output"]["message"]["content"][0]["text"]
+
+    assert ask(key) == "Hello"
+    name, status, _ = refused(lambda: ask("ork-wrong"))
+    assert status in (401, 403), (name, status)
+
+
 KEYED = ["openai", "anthropic", "google-genai"]
 
 
 @pytest.mark.parametrize("sdk", KEYED)
 def test_an_outrider_key_goes_where_the_sdk_puts_its_key(start: Start, sdk: str) -> None:
-    import subprocess
-
     made = subprocess.run([str(BINARY), "key", "new", "--team", "search", "--name", "ci"], capture_output=True, text=True, check=True)
     key = next(word for word in made.stdout.split() if word.startswith("ork-"))
     table = made.stdout[made.stdout.index("[[keys]]") :]

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::RwLock;
 
-use crate::client::Client;
+use super::client::Client;
 
 /// Tests that compare times have the machine to themselves; the others share it.
 static MACHINE: RwLock<()> = RwLock::const_new(());
@@ -17,10 +18,26 @@ static MACHINE: RwLock<()> = RwLock::const_new(());
 pub struct House {
     child: Child,
     pub app: SocketAddr,
-    admin: SocketAddr,
+    pub admin: SocketAddr,
     log: PathBuf,
     /// Given back when it dies.
     _place: Box<dyn Send>,
+}
+
+/// How the binary is run.
+pub struct How {
+    /// The binary itself.
+    pub binary: String,
+    /// What it is run under: a program and its arguments.
+    pub under: Vec<String>,
+    /// As another user.
+    pub user: Option<u32>,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { binary: env!("CARGO_BIN_EXE_outrider").to_owned(), under: Vec::new(), user: None }
+    }
 }
 
 const LISTEN: &str = "[listen]\napp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 2\n";
@@ -28,21 +45,32 @@ const LISTEN: &str = "[listen]\napp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n
 impl House {
     /// Starts it with this policy, and waits until it listens.
     pub async fn open(policy: &str) -> Self {
-        Self::start(policy, Box::new(MACHINE.read().await))
+        Self::launch(policy, &How::default()).await
+    }
+
+    /// The same under other circumstances.
+    pub async fn launch(policy: &str, how: &How) -> Self {
+        Self::start(policy, how, Box::new(MACHINE.read().await))
     }
 
     /// The same, while no other test runs here.
     pub async fn alone(policy: &str) -> Self {
-        Self::start(policy, Box::new(MACHINE.write().await))
+        Self::start(policy, &How::default(), Box::new(MACHINE.write().await))
     }
 
-    fn start(policy: &str, place: Box<dyn Send>) -> Self {
+    fn start(policy: &str, how: &How, place: Box<dyn Send>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("badday-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("house-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let (config, log) = (path.with_extension("toml"), path.with_extension("log"));
         std::fs::write(&config, format!("{LISTEN}{policy}")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_outrider"))
+        let mut words = how.under.iter().chain([&how.binary]);
+        let mut command = Command::new(words.next().unwrap());
+        if let Some(user) = how.user {
+            command.uid(user).gid(user);
+        }
+        let mut child = command
+            .args(words)
             .args(["run", "--log-format", "json", "--log-level", "warn", "-c"])
             .arg(&config)
             .env_clear()
@@ -60,6 +88,19 @@ impl House {
         let (app, admin) = (listening("app"), listening("admin"));
         std::fs::remove_file(&config).unwrap();
         Self { child, app, admin, log, _place: place }
+    }
+
+    /// What it said on its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Has it end in peace.
+    pub fn end(mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let ended = self.child.wait().unwrap();
+        assert!(ended.success(), "{ended}: {}", self.log());
     }
 
     pub fn client(&self) -> Client {

@@ -9,13 +9,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 
-use crate::speech::{Told, Tongue};
+use super::speech::{Told, Tongue};
 
 /// One app's connection.
 pub struct Client {
     address: SocketAddr,
     sender: Option<SendRequest<Full<Bytes>>>,
+    /// Serves the connection; ends it when aborted.
+    task: Option<AbortHandle>,
     /// How often it had to connect.
     pub connects: usize,
 }
@@ -32,12 +35,21 @@ pub struct Reply {
     pub to_end: Duration,
 }
 
+/// When a client hangs up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    Never,
+    After(Duration),
+    /// When so many bytes of the body are there.
+    AtBytes(usize),
+}
+
 /// Longer than anything that ends takes.
 const HANG: Duration = Duration::from_secs(60);
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None, connects: 0 }
+        Self { address, sender: None, task: None, connects: 0 }
     }
 
     /// A model's answer to the prompt of this number.
@@ -51,26 +63,50 @@ impl Client {
     /// # Errors
     /// As in [`Self::ask`].
     pub async fn post(&mut self, path: &str, headers: &[(&str, &str)], body: String) -> Result<Reply, String> {
+        self.post_and(Leave::Never, path, headers, body).await.map(|reply| reply.unwrap())
+    }
+
+    /// The same, but hangs up when it is time to; `None` where it did.
+    ///
+    /// # Errors
+    /// As in [`Self::ask`].
+    pub async fn post_and(&mut self, leave: Leave, path: &str, headers: &[(&str, &str)], body: String) -> Result<Option<Reply>, String> {
         let mut request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
-        match tokio::time::timeout(HANG, self.exchange(request)).await {
-            Ok(reply) => reply.map_err(|error| error.to_string()),
-            Err(_) => {
-                self.sender = None;
-                Err("no end of it within a minute".to_owned())
-            }
+        let (time, most) = match leave {
+            Leave::Never => (HANG, usize::MAX),
+            Leave::After(time) => (time, usize::MAX),
+            Leave::AtBytes(most) => (HANG, most),
+        };
+        let exchanged = tokio::time::timeout(time, self.exchange(request, most)).await;
+        let left = !matches!(exchanged, Ok(Ok(Some(_))));
+        if left {
+            self.hang_up();
+        }
+        match exchanged {
+            Ok(exchanged) => exchanged.map_err(|error| error.to_string()),
+            Err(_) if matches!(leave, Leave::After(_)) => Ok(None),
+            Err(_) => Err("no end of it within a minute".to_owned()),
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.sender = None;
+        if let Some(task) = self.task.take() {
+            task.abort();
         }
     }
 
     pub async fn get(&mut self, path: &str) -> Result<Reply, String> {
         let request = Request::get(path).header("host", "localhost").body(Full::new(Bytes::new())).unwrap();
-        self.exchange(request).await.map_err(|error| error.to_string())
+        self.exchange(request, usize::MAX).await.map(|reply| reply.unwrap()).map_err(|error| error.to_string())
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Reply, Box<dyn std::error::Error>> {
+    /// One request and its answer; `None` where more than so many bytes of it came.
+    async fn exchange(&mut self, request: Request<Full<Bytes>>, most: usize) -> Result<Option<Reply>, Box<dyn std::error::Error>> {
         let mut sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => sender,
             _ => self.connect().await?,
@@ -86,12 +122,15 @@ impl Client {
                 Ok(frame) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Err(_) => cut = true,
             }
+            if bytes.len() > most {
+                return Ok(None);
+            }
         }
         if !cut {
             self.sender = Some(sender);
         }
         let body = String::from_utf8(bytes)?;
-        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body, cut, to_head, to_end: began.elapsed() })
+        Ok(Some(Reply { status: head.status.as_u16(), headers: head.headers, body, cut, to_head, to_end: began.elapsed() }))
     }
 
     async fn connect(&mut self) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error>> {
@@ -99,10 +138,11 @@ impl Client {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             // Its error is the request's too.
             let _told = connection.await;
         });
+        self.task = Some(task.abort_handle());
         Ok(sender)
     }
 }

@@ -23,6 +23,18 @@ pub struct Told {
     pub wrong: Vec<String>,
 }
 
+/// What an answer says that it took, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input: u64,
+    pub output: u64,
+}
+
+impl Usage {
+    /// Where it does not matter.
+    pub const ANY: Self = Self { input: 9, output: 20 };
+}
+
 /// What stands in a prompt, so that the request can be told wherever it turns up.
 pub fn tag(number: u64) -> String {
     format!("tag-{number:08}")
@@ -61,8 +73,13 @@ impl Tongue {
 
     /// A caller's request.
     pub fn request(self, model: &str, number: u64, stream: bool) -> String {
-        let messages = json!([{"role": "user", "content": format!("Say something of {}.", tag(number))}]);
-        let mut body = json!({"model": model, "max_tokens": 100, "stream": stream, "messages": messages});
+        self.ask(model, &format!("Say something of {}.", tag(number)), 100, stream)
+    }
+
+    /// A caller's request with this prompt, for so many tokens at most.
+    pub fn ask(self, model: &str, prompt: &str, max_tokens: u64, stream: bool) -> String {
+        let messages = json!([{"role": "user", "content": prompt}]);
+        let mut body = json!({"model": model, "max_tokens": max_tokens, "stream": stream, "messages": messages});
         if stream && self == Self::Chat {
             body["stream_options"] = json!({"include_usage": true});
         }
@@ -70,24 +87,26 @@ impl Tongue {
     }
 
     /// A provider's whole answer.
-    pub fn whole(self, model: &str, text: &str) -> String {
+    pub fn whole(self, model: &str, text: &str, usage: Usage) -> String {
+        let Usage { input, output } = usage;
         let body = match self {
             Self::Chat => json!({
                 "id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": model,
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": text, "refusal": null}, "logprobs": null, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 9, "completion_tokens": 20, "total_tokens": 29}, "future_member": {"x": 1},
+                "usage": {"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output}, "future_member": {"x": 1},
             }),
             Self::Claude => json!({
                 "id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [{"type": "text", "text": text}],
-                "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": 9, "output_tokens": 20}, "future_member": {"x": 1},
+                "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": input, "output_tokens": output}, "future_member": {"x": 1},
             }),
-            Self::Gemini => gemini(model, text, Some("STOP")),
+            Self::Gemini => gemini(model, text, Some("STOP"), usage),
         };
         body.to_string()
     }
 
     /// A provider's stream, event by event, and how many of them come before the first content.
-    pub fn events(self, model: &str, text: &str) -> (Vec<String>, usize) {
+    pub fn events(self, model: &str, text: &str, usage: Usage) -> (Vec<String>, usize) {
+        let Usage { input, output } = usage;
         match self {
             Self::Chat => {
                 let chunk = |delta: Value, finish: Option<&str>| {
@@ -95,7 +114,7 @@ impl Tongue {
                     let chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": model, "choices": choices});
                     data(&chunk)
                 };
-                let usage = json!({"prompt_tokens": 9, "completion_tokens": 20, "total_tokens": 29});
+                let usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
                 let last = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": model, "choices": [], "usage": usage});
                 let mut events = vec![chunk(json!({"role": "assistant", "content": ""}), None)];
                 events.extend(pieces(text).iter().map(|piece| chunk(json!({"content": piece}), None)));
@@ -103,7 +122,7 @@ impl Tongue {
                 (events, 1)
             }
             Self::Claude => {
-                let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [], "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 9, "output_tokens": 1}});
+                let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [], "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": input, "output_tokens": 1}});
                 let mut events = vec![
                     named(&json!({"type": "message_start", "message": message})),
                     named(&json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
@@ -114,7 +133,7 @@ impl Tongue {
                 events.extend(pieces(text).iter().map(|piece| named(&delta(piece))));
                 events.extend([
                     named(&json!({"type": "content_block_stop", "index": 0})),
-                    named(&json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": {"output_tokens": 20}})),
+                    named(&json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": {"output_tokens": output}})),
                     named(&json!({"type": "message_stop"})),
                 ]);
                 (events, 3)
@@ -122,7 +141,7 @@ impl Tongue {
             Self::Gemini => {
                 let pieces = pieces(text);
                 let last = pieces.len() - 1;
-                let event = |(at, piece): (usize, &&str)| data(&gemini(model, piece, (at == last).then_some("STOP")));
+                let event = |(at, piece): (usize, &&str)| data(&gemini(model, piece, (at == last).then_some("STOP"), usage));
                 (pieces.iter().enumerate().map(event).collect(), 0)
             }
         }
@@ -214,12 +233,13 @@ impl Tongue {
     }
 }
 
-fn gemini(model: &str, text: &str, finish: Option<&str>) -> Value {
+fn gemini(model: &str, text: &str, finish: Option<&str>, usage: Usage) -> Value {
+    let Usage { input, output } = usage;
     let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
     if let Some(finish) = finish {
         candidate["finishReason"] = json!(finish);
     }
-    let usage = json!({"promptTokenCount": 9, "candidatesTokenCount": 20, "totalTokenCount": 29});
+    let usage = json!({"promptTokenCount": input, "candidatesTokenCount": output, "totalTokenCount": input + output});
     json!({"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": "r1"})
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
-use crate::speech::{Tongue, tag_in};
+use super::speech::{Tongue, Usage, tag_in};
 
 /// A request as the upstream understood it.
 #[derive(Clone, Debug)]
@@ -24,6 +26,10 @@ pub struct Heard {
     pub at: Instant,
     /// The key it came with.
     pub key: String,
+    /// The prompt's length in bytes.
+    pub prompt_bytes: u64,
+    /// The most tokens it asks for; 0 where it sets no bound.
+    pub max_tokens: u64,
 }
 
 /// What is done with the socket, one after the other. After the last step the next request is read.
@@ -37,6 +43,12 @@ pub enum Step {
     Hold,
     /// The writing side is shut, the reading side stays open.
     HalfClose,
+    /// Nothing, until the gate is open.
+    Until(watch::Receiver<bool>),
+    /// From here on the provider's bill is this.
+    Bill(Usage),
+    /// What follows may be the end, as far as the other side can tell.
+    Over,
     /// Both sides are shut.
     Fin,
     /// The connection is reset.
@@ -49,6 +61,10 @@ pub struct Seen {
     pub heard: Heard,
     /// When the other side hung up, where it did while the answer was still under way.
     pub cancelled: Option<Instant>,
+    /// When it was over here: ended, or cancelled.
+    pub over: Option<Instant>,
+    /// What the provider bills for it.
+    pub bill: Usage,
 }
 
 type Script = dyn Fn(&Heard) -> Vec<Step> + Send + Sync;
@@ -67,6 +83,8 @@ struct State {
     models: Mutex<HashMap<String, u64>>,
     /// Requests that could not be understood: the gateway's fault.
     wrong: Mutex<Vec<String>>,
+    /// Another handle of each socket on which an answer is under way, by the place of its request.
+    under_way: Mutex<HashMap<usize, std::net::TcpStream>>,
 }
 
 impl Mock {
@@ -78,7 +96,13 @@ impl Mock {
     /// The same on a listener that is there already.
     pub fn on(listener: TcpListener, name: &'static str, script: impl Fn(&Heard) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State { script: Box::new(script), seen: Mutex::default(), models: Mutex::default(), wrong: Mutex::default() });
+        let state = Arc::new(State {
+            script: Box::new(script),
+            seen: Mutex::default(),
+            models: Mutex::default(),
+            wrong: Mutex::default(),
+            under_way: Mutex::default(),
+        });
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -103,7 +127,7 @@ impl Mock {
 
     /// Its providers in the policy, named after it.
     pub fn providers(&self) -> String {
-        crate::lanes::providers(self.name, &format!("http://127.0.0.1:{}", self.port))
+        super::lanes::providers(self.name, &format!("http://127.0.0.1:{}", self.port))
     }
 
     /// How often each number came.
@@ -166,19 +190,37 @@ impl Connection {
                 heard.nth = *count;
                 *count += 1;
             }
+            self.state.notice_who_left();
+            heard.at = Instant::now();
             let place = {
                 let mut seen = self.state.seen.lock().unwrap();
-                seen.push(Seen { heard: heard.clone(), cancelled: None });
+                seen.push(Seen { heard: heard.clone(), cancelled: None, over: None, bill: Usage::default() });
                 seen.len() - 1
             };
-            for step in (self.state.script)(&heard) {
-                if self.step(step).await? == Next::Gone {
-                    self.state.seen.lock().unwrap()[place].cancelled = Some(Instant::now());
-                    return Ok(());
-                }
+            let socket = self.stream.as_fd().try_clone_to_owned()?;
+            self.state.under_way.lock().unwrap().insert(place, socket.into());
+            let done = self.play(place, (self.state.script)(&heard)).await;
+            self.state.over(place, !matches!(done, Ok(Next::Step)));
+            if done? == Next::Gone {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    async fn play(&mut self, place: usize, steps: Vec<Step>) -> io::Result<Next> {
+        for step in steps {
+            match step {
+                Step::Bill(usage) => self.state.seen.lock().unwrap()[place].bill = usage,
+                Step::Over => self.state.over(place, false),
+                step => {
+                    if self.step(step).await? == Next::Gone {
+                        return Ok(Next::Gone);
+                    }
+                }
+            }
+        }
+        Ok(Next::Step)
     }
 
     /// The next request's head and body; `None` where the other side closed between two.
@@ -223,6 +265,11 @@ impl Connection {
             }
             Step::Wait(pause) => return Ok(self.wait(pause).await),
             Step::Hold => return Ok(self.wait(FOREVER).await),
+            Step::Until(mut gate) => {
+                let open = async move { gate.wait_for(|open| *open).await.is_ok() };
+                return Ok(self.unless_gone(open).await);
+            }
+            Step::Bill(_) | Step::Over => {}
             Step::HalfClose => {
                 self.stream.shutdown().await?;
                 return Ok(self.wait(FOREVER).await);
@@ -241,15 +288,42 @@ impl Connection {
 
     /// Waits, and notices when the other side hangs up meanwhile. It may send its next request: that one is kept.
     async fn wait(&mut self, pause: Duration) -> Next {
-        let over = tokio::time::sleep(pause);
-        tokio::pin!(over);
+        self.unless_gone(tokio::time::sleep(pause)).await
+    }
+
+    async fn unless_gone<T>(&mut self, until: impl Future<Output = T>) -> Next {
+        tokio::pin!(until);
         loop {
             tokio::select! {
                 read = self.stream.read_buf(&mut self.rest) => if matches!(read, Ok(0) | Err(_)) {
                     return Next::Gone;
                 },
-                () = &mut over => return Next::Step,
+                _ = &mut until => return Next::Step,
             }
+        }
+    }
+}
+
+impl State {
+    /// The kernel knows that the other side hung up before the task that serves it does: an answer to it is not under way any
+    /// more when the next request is counted.
+    fn notice_who_left(&self) {
+        let sockets = self.under_way.lock().unwrap();
+        let gone = |socket: &std::net::TcpStream| match socket.peek(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        };
+        let left: Vec<usize> = sockets.iter().filter(|(_, socket)| gone(socket)).map(|(place, _)| *place).collect();
+        drop(sockets);
+        left.into_iter().for_each(|place| self.over(place, true));
+    }
+
+    fn over(&self, place: usize, cancelled: bool) {
+        self.under_way.lock().unwrap().remove(&place);
+        let seen = &mut self.seen.lock().unwrap()[place];
+        if seen.over.is_none() {
+            seen.over = Some(Instant::now());
+            seen.cancelled = cancelled.then(Instant::now);
         }
     }
 }
@@ -284,5 +358,20 @@ fn understand(head: &str, body: &[u8]) -> Result<Heard, String> {
     let number = tag_in(&body.to_string()).ok_or("no tag")?;
     let key = header(head, "authorization").map(|value| value.trim_start_matches("Bearer "));
     let key = key.or_else(|| header(head, "x-api-key")).or_else(|| header(head, "x-goog-api-key")).ok_or("no key")?;
-    Ok(Heard { number, model: model.ok_or("no model")?.to_owned(), stream, tongue, nth: 0, at: Instant::now(), key: key.to_owned() })
+    let prompt = match tongue {
+        Tongue::Chat | Tongue::Claude => &body["messages"][0]["content"],
+        Tongue::Gemini => &body["contents"][0]["parts"][0]["text"],
+    };
+    let most = [&body["max_tokens"], &body["max_completion_tokens"], &body["generationConfig"]["maxOutputTokens"]];
+    Ok(Heard {
+        number,
+        model: model.ok_or("no model")?.to_owned(),
+        stream,
+        tongue,
+        nth: 0,
+        at: Instant::now(),
+        key: key.to_owned(),
+        prompt_bytes: prompt.as_str().or_else(|| prompt[0]["text"].as_str()).map_or(0, |text| text.len() as u64),
+        max_tokens: most.iter().find_map(|most| most.as_u64()).unwrap_or(0),
+    })
 }

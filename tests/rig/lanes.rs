@@ -1,7 +1,7 @@
 //! Who asks in which dialect, who answers in which, and the policy that brings them together.
 
-use crate::client::Reply;
-use crate::speech::{Tongue, text_of};
+use super::client::Reply;
+use super::speech::{Tongue, Usage, text_of};
 
 /// A caller's dialect and a provider's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +69,11 @@ impl Lane {
         }
         if self.caller == self.provider {
             let text = text_of(mock, number);
-            let sent = if stream { self.provider.events(model, &text).0.concat() } else { self.provider.whole(model, &text) };
+            let sent = if stream {
+                self.provider.events(model, &text, Usage::ANY).0.concat()
+            } else {
+                self.provider.whole(model, &text, Usage::ANY)
+            };
             if reply.body != sent {
                 return Err(format!("sent: {sent}\ngot: {}", reply.body));
             }
