@@ -23,7 +23,7 @@ mod locks {
 }
 
 pub use core::{
-    Again, Amount, Ask, Crossing, Exceeded, Extension, Label, Left, LimitView, Limits, Measure, MeasureView, Moment, Reservation, Room,
-    Settled, SubjectView, Turn, View, WaitEnd, Waiting,
+    Admissions, Again, Amount, Ask, BoundStand, Crossing, Exceeded, Extension, Label, Left, LimitView, Limits, Measure, MeasureView,
+    Moment, Reservation, Room, Settled, Stand, SubjectView, Turn, View, WaitEnd, Waiting,
 };
 pub use keys::{Caller, KeyRefused, Keys};

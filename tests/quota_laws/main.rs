@@ -5,5 +5,6 @@ mod examples;
 mod laws;
 mod lines;
 mod reference;
+mod shown;
 mod support;
 mod threads;

@@ -221,9 +221,10 @@ impl Slab {
         }
     }
 
-    /// Every meter, with its slot.
-    pub(super) fn each(&mut self) -> impl Iterator<Item = (u32, &mut Meter)> {
-        let meters = self.chunks.iter_mut().flatten().enumerate();
-        meters.map(|(slot, meter)| (slot as u32, meter)).filter(|(_, meter)| meter.key != FREE)
+    /// The meters of one chunk, each with its slot; `None` past the last.
+    pub(super) fn chunk(&mut self, number: usize) -> Option<impl Iterator<Item = (u32, &mut Meter)>> {
+        let meters = self.chunks.get_mut(number)?.iter_mut().enumerate();
+        let slot = move |place: usize| (number << CHUNK_BITS | place) as u32;
+        Some(meters.map(move |(place, meter)| (slot(place), meter)).filter(|(_, meter)| meter.key != FREE))
     }
 }

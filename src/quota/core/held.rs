@@ -126,6 +126,7 @@ impl Held {
     pub(super) fn admit(&mut self, limits: &Limits, open: &mut Open<'_>, bound: Amount, ask: Option<&Ask<'_>>) -> Admission {
         let now = open.now;
         let mut admission = Admission::default();
+        let mut counted = None;
         for hold in &mut self.all {
             let Some((hold, rule)) = hold.with(limits).filter(|(hold, _)| !hold.double) else { continue };
             let calendar = open.calendar(rule);
@@ -134,6 +135,10 @@ impl Held {
             hold.place = Place::At(slot);
             let Some(meter) = bank.meter(slot) else { continue };
             hold.admitted = meter.admit(rule, &calendar, bound, now);
+            // Its subjects stand side by side: a request with several tags is one.
+            if counted.replace(hold.rule) != Some(hold.rule) {
+                rule.tally.admit(hold.queued);
+            }
             meter.left(rule, now, &mut admission.left, &mut admission.crossings);
         }
         admission

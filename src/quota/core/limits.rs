@@ -9,6 +9,7 @@ use super::held::Held;
 use super::reservation::Reservation;
 use super::rule::Rule;
 use super::subject::Parts;
+use super::tally::{Admissions, Tally};
 use super::verdict::Exceeded;
 use super::waiting::Waiting;
 use super::window::{Calendar, seconds};
@@ -26,38 +27,44 @@ pub struct Limits {
     count_tries: bool,
     /// Whether a limit says what answers are taken for.
     assume: bool,
+    /// Of its rules, and of those that policies before it had.
+    tallies: HashMap<Box<str>, Arc<Tally>>,
     pub(super) books: Arc<Books>,
 }
 
 impl Limits {
     /// The limits of this policy, with nothing counted yet. `now` is the beginning of time: earlier instants count as it.
     pub fn new(policy: &Policy, now: Instant) -> Arc<Self> {
-        Self::over(policy, Books::new(now))
+        Self::over(policy, Books::new(now), HashMap::new())
     }
 
     /// Like [`Limits::new`], with room for so many subjects in each of 17 banks: those for whom there is none are counted
     /// together, as one subject.
     pub fn with_room(policy: &Policy, now: Instant, subjects: usize) -> Arc<Self> {
-        Self::over(policy, Books::with_capacity(now, subjects))
+        Self::over(policy, Books::with_capacity(now, subjects), HashMap::new())
     }
 
     /// The limits of another policy over what is counted here: after a reload a limit goes on under its name.
     pub fn renewed(&self, policy: &Policy) -> Arc<Self> {
-        Self::over(policy, Arc::clone(&self.books))
+        Self::over(policy, Arc::clone(&self.books), self.tallies.clone())
     }
 
-    fn over(policy: &Policy, books: Arc<Books>) -> Arc<Self> {
-        let mut rules: Vec<Rule> = policy.limits.iter().map(|limit| Rule::new(limit, None)).collect();
+    fn over(policy: &Policy, books: Arc<Books>, mut tallies: HashMap<Box<str>, Arc<Tally>>) -> Arc<Self> {
+        let mut rule = |limit: &Arc<Limit>, key: Option<&str>| {
+            let tally = tallies.entry(limit.name.as_str().into()).or_insert_with(|| Arc::new(Tally::new(&limit.name)));
+            Rule::new(limit, key, Arc::clone(tally))
+        };
+        let mut rules: Vec<Rule> = policy.limits.iter().map(|limit| rule(limit, None)).collect();
         let common = rules.len();
         let mut own = HashMap::new();
         for (key, limit) in policy.keys.iter().filter_map(|key| Some((key, key.limit.as_ref()?))) {
-            let rule = Rule::new(limit, Some(&key.name));
+            let rule = rule(limit, Some(&key.name));
             own.extend(rule.key.map(|key| (key, rules.len() as u32)));
             rules.push(rule);
         }
         let assume = rules.iter().any(|rule| rule.limit.assumed_output_tokens.is_some());
         let count_tries = rules.iter().any(Rule::counts_tries);
-        Arc::new(Self { rules: rules.into_boxed_slice(), common, own, count_tries, assume, books })
+        Arc::new(Self { rules: rules.into_boxed_slice(), common, own, count_tries, assume, tallies, books })
     }
 
     /// Whether there is nothing to ask for.
@@ -147,6 +154,11 @@ impl Limits {
         self.rules.iter().map(|rule| &rule.limit)
     }
 
+    /// How often each limit let requests in, since the process began: those of this policy, and those that there were before.
+    pub fn admissions(&self) -> impl Iterator<Item = Admissions<'_>> {
+        self.tallies.values().map(|tally| tally.read())
+    }
+
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }
@@ -168,7 +180,7 @@ impl Limits {
         held.arrange()
     }
 
-    fn applying<'l>(
+    pub(super) fn applying<'l>(
         &'l self,
         ask: &'l Ask<'_>,
         applies: impl Fn(&Rule, &Ask<'_>) -> bool + 'l,

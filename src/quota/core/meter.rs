@@ -4,6 +4,7 @@ use super::Amount;
 use super::rates::{Rates, Told};
 use super::rule::Rule;
 use super::verdict::{Again, Crossing, Left, Measure, Room};
+use super::view::MeasureView;
 use super::window::{Calendar, Cell, until};
 use crate::config::{Span, Unit, Window};
 use std::sync::Arc;
@@ -231,17 +232,30 @@ impl Meter {
         }
     }
 
-    /// Reserved and settled in a bound of the rule, as of now.
-    pub(super) fn stands(&self, window: &Window, calendar: &Calendar, now: Now) -> (u64, u64) {
-        let cell = self.cell_at(window, calendar, now);
-        (cell.reserved, cell.settled)
-    }
-
-    /// Requests and tokens of the last 60 seconds.
-    pub(super) fn rates(&mut self, now: Now) -> (u64, u64) {
-        let Some(rates) = &mut self.rates else { return (0, 0) };
-        rates.expire(now.nanos);
-        (rates.requests(), rates.tokens())
+    /// What each bound of the rule has, as of now.
+    pub(super) fn each(&mut self, rule: &Rule, calendar: &Calendar, now: Now, mut told: impl FnMut(MeasureView)) {
+        let most = &rule.limit.most;
+        let (mut requests, mut tokens, mut frees_in) = (0, 0, None);
+        if let Some(rates) = &mut self.rates {
+            rates.expire(now.nanos);
+            (requests, tokens) = (rates.requests(), rates.tokens());
+            frees_in = (!rates.is_empty()).then(|| Duration::from_nanos(rates.until_empty(now.nanos)));
+        }
+        let passing = [
+            (Measure::RequestsPerMinute, most.requests_per_minute, requests, frees_in),
+            (Measure::TokensPerMinute, most.tokens_per_minute, tokens, frees_in),
+            (Measure::Concurrent, most.concurrent, self.running.into(), None),
+        ];
+        for (measure, most, settled, frees_in) in passing {
+            if let Some(most) = most {
+                told(MeasureView { measure, most, reserved: 0, settled, frees_in });
+            }
+        }
+        for window in rule.windows() {
+            let Cell { reserved, settled, ends, .. } = self.cell_at(window, calendar, now);
+            let (measure, frees_in) = (Measure::Window(window.unit, window.span), Some(until(ends, now.wall)));
+            told(MeasureView { measure, most: window.most, reserved, settled, frees_in });
+        }
     }
 
     fn tell_passing(&mut self, rule: &Rule, now: Now, told: &mut Vec<Crossing>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::meter::Lack;
 use super::subject::{Ask, Label, Parts, SEED};
+use super::tally::Tally;
 use super::verdict::{Again, Measure};
 use crate::config::{Dimension, Limit, OnExceed, Window};
 use crate::ir::Operation;
@@ -29,10 +30,11 @@ pub(super) struct Rule {
     warns_from: u64,
     /// The key's, where it is a key's own limit.
     pub(super) key: Option<u128>,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl Rule {
-    pub(super) fn new(limit: &Arc<Limit>, key: Option<&str>) -> Self {
+    pub(super) fn new(limit: &Arc<Limit>, key: Option<&str>, tally: Arc<Tally>) -> Self {
         let named = |dimension| limit.per.contains(&dimension) || limit.when.iter().any(|selector| selector.of == dimension);
         let per = limit.per.iter().filter(|dimension| **dimension != Dimension::Tag);
         Self {
@@ -48,6 +50,7 @@ impl Rule {
             },
             warns_from: limit.warn_permille.first().copied().map_or(u64::MAX, u64::from),
             key: key.map(|name| Label::new(name).digest()),
+            tally,
             limit: Arc::clone(limit),
         }
     }
@@ -134,7 +137,12 @@ impl Rule {
 
     /// The subject of a request that has no tags and no user in it, in words.
     pub(super) fn name(&self, ask: &Ask<'_>) -> Box<str> {
-        let value = |of: &Dimension| ask.values(*of).next().map_or("", Label::text).to_owned();
+        /// Many are kept, and a model's name may be as long as a request.
+        const SHOWN_MAX: usize = 100;
+        let value = |of: &Dimension| match ask.values(*of).next().map_or("", Label::text) {
+            "" => "(none)".to_owned(),
+            text => text.chars().take(SHOWN_MAX).collect(),
+        };
         self.limit.per.iter().map(value).collect::<Vec<_>>().join(" / ").into()
     }
 }
