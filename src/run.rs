@@ -22,7 +22,7 @@ use crate::base::body::Body;
 use crate::base::clock::{SystemClock, WallClock};
 use crate::base::drain::{Drain, DrainState};
 use crate::base::rng::RootRng;
-use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected, State};
+use crate::config::{Bootstrap, Config, Loaded, Outside, Rejected};
 use crate::credential::Credentials;
 use crate::journal::Journal;
 use crate::pipeline::{self, Env, Pipeline, Shared, Snapshot, Stores};
@@ -179,13 +179,17 @@ fn share(loaded: &Loaded, bootstrap: &Bootstrap, journal: Arc<Journal>) -> Share
     }
 }
 
-/// What would happen to a request by a configuration, as JSON: by a process that has seen no traffic yet. The error says why not.
+/// What would happen to a request by a configuration, as JSON: by a process that has seen no traffic yet, and whose limits stand
+/// where the journal says. The error says why not.
 pub fn explain(loaded: &Loaded, head: Parts, body: Bytes) -> Result<Vec<u8>, String> {
     let bootstrap = &loaded.config.bootstrap;
     let upstream = Arc::new(Upstream::new(Connector::Network(Arc::default()), bootstrap.bounds.idle_connections_max));
     // Nothing is sent, so nothing is written down.
-    let journal = Journal::still(&State::default(), SystemClock.now(), &RootRng::from_system());
+    let journal = Journal::glance(&bootstrap.state, SystemClock.now(), &RootRng::from_system());
     let line = Pipeline { shared: Arc::new(share(loaded, bootstrap, Arc::new(journal))), upstream };
+    if let Some(recovered) = line.shared.stores.journal.recovered() {
+        line.shared.restore(&recovered);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|cause| format!("no runtime: {cause}"))?;
     runtime.block_on(pipeline::explain(&line, head, body)).map_err(|fault| fault.to_string())
 }

@@ -1,8 +1,10 @@
 //! What the admin listener shows: metrics, the effective configuration, and the state of things, for programs and for people.
 
 mod json;
+mod limits;
 mod page;
 mod view;
+mod words;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,7 @@ use crate::pipeline::Shared;
 use crate::policy::Standing;
 use crate::server::admin::AdminSource;
 use crate::server::to_openmetrics;
+use crate::telemetry::JournalMeters;
 
 /// The process's state, as far as it is shown.
 pub struct Status {
@@ -66,6 +69,22 @@ impl Status {
     }
 }
 
+impl Status {
+    fn journal(&self) -> JournalMeters {
+        let health = self.shared.stores.journal.health();
+        JournalMeters {
+            ok: health.configured && health.trouble.is_none(),
+            pending: health.pending,
+            bytes: health.bytes,
+            records: health.records,
+            write_errors: health.write_errors,
+            stalls: health.stalls,
+            corrupt_files: health.corrupt_files,
+            settled_by_estimate: health.settled_by_estimate,
+        }
+    }
+}
+
 impl AdminSource for Status {
     fn metrics(&self, openmetrics: bool) -> String {
         let meters = &self.shared.stores.sinks.meters;
@@ -84,6 +103,13 @@ impl AdminSource for Status {
             };
             meters.breaker(&view.target.provider.name, &view.target.model, state);
         }
+        for count in snapshot.limits.admissions() {
+            meters.limit_admissions(count.limit, count.admitted, count.queued);
+        }
+        for limit in &snapshot.limits.view(self.shared.moment(), 1).limits {
+            meters.limit_used(&limit.limit.name, limits::fullest(limit));
+        }
+        meters.journal(&self.journal());
         let text = meters.render();
         if openmetrics { to_openmetrics(&text) } else { text }
     }

@@ -21,6 +21,7 @@ mod log;
 mod recovered;
 mod rewrite;
 mod scan;
+mod spend;
 mod sums;
 mod upkeep;
 pub mod usage;
@@ -33,6 +34,7 @@ mod tests;
 pub use counters::{Charge, Counters, Estimate};
 pub use dims::{CacheKind, DIM_BYTES_MAX, Dims, DimsBuf, StatusClass, UserHash};
 pub use recovered::{Recovered, Spent};
+pub use spend::SpentLately;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
@@ -45,7 +47,8 @@ use crate::config::{OnFull, State, Sync};
 use books::{Books, Entry};
 use dims::{Class, Encoded};
 use log::{Log, Place};
-use upkeep::Upkeep;
+use spend::Spend;
+use upkeep::{Told, Upkeep};
 use user::UserKey;
 use wire::{Intent, Record, Settle};
 
@@ -71,6 +74,9 @@ struct Shared {
     books: Mutex<Books>,
     log: Mutex<Log>,
     upkeep: Mutex<Upkeep>,
+    /// What was seen last of the log and the upkeep, which may be at work for long.
+    told: Mutex<Told>,
+    spend: Mutex<Spend>,
     user_key: RwLock<UserKey>,
     recovered: Mutex<Option<Recovered>>,
     /// Settles that are counted and not written yet, of batches with even and odd numbers: one batch is open, and at most one
@@ -111,6 +117,8 @@ impl Journal {
             books: Mutex::default(),
             log: Mutex::new(log),
             upkeep: Mutex::default(),
+            told: Mutex::default(),
+            spend: Mutex::default(),
             user_key: RwLock::new(UserKey::random(chance)),
             recovered: Mutex::default(),
             under_way: Default::default(),
@@ -121,6 +129,16 @@ impl Journal {
         };
         let journal = Self { shared: Arc::new(shared), thread: Mutex::default() };
         journal.tick(now);
+        journal
+    }
+
+    /// A journal that only looks: it recovers what the directory tells, whoever is at work there, and writes nothing. What is
+    /// under way there counts at its estimate.
+    pub fn glance(settings: &State, now: SystemTime, chance: &RootRng) -> Self {
+        let journal = Self::still(&State::default(), now, chance);
+        if let Some(dir) = &settings.dir {
+            upkeep::glance(&journal.shared, dir, now);
+        }
         journal
     }
 
@@ -162,6 +180,7 @@ impl Journal {
     /// each intent; an exchange without an intent may be settled too (a cached answer).
     pub fn settle(&self, id: ExchangeId, at: SystemTime, dims: &Dims<'_>, charge: &Charge) -> Kept {
         let shared = &*self.shared;
+        locked(&shared.spend).add(at, charge.cost);
         if shared.settings.dir.is_none() {
             return Kept::Memory;
         }
@@ -193,16 +212,19 @@ impl Journal {
             let books = locked(&shared.books);
             (health.pending, health.dims_overflows) = (books.pending(), books.overflows);
         }
-        match shared.log.try_lock() {
-            Ok(log) => {
-                (health.records, health.bytes, health.write_errors) = (log.records, log.written, log.errors);
-                health.trouble = log.trouble.clone();
-            }
-            Err(_) if shared.stalled.load(Ordering::Relaxed) => health.trouble = Some("the disk does not answer".into()),
-            Err(_) => {}
+        if let Some(log) = shared.glimpsed_log() {
+            locked(&shared.told).saw(&log);
+            health.trouble = log.trouble.clone();
+        } else if shared.stalled.load(Ordering::Relaxed) {
+            health.trouble = Some("the disk does not answer".into());
         }
-        upkeep::report(shared, &mut health);
+        locked(&shared.told).tell(&mut health);
         health
+    }
+
+    /// What was spent of late: by this process, and by those before it, once that is known.
+    pub fn spent_lately(&self, now: SystemTime) -> SpentLately {
+        locked(&self.shared.spend).lately(now)
     }
 
     /// What the upkeep's thread does every `sync`: opens what could not be opened, forces to the disk, closes minutes, makes
@@ -265,6 +287,19 @@ impl Shared {
         }
         self.stalled.store(true, Ordering::Relaxed);
         self.stalls.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// The log, for whoever only looks: its holder mostly lets go of it in a microsecond.
+    fn glimpsed_log(&self) -> Option<MutexGuard<'_, Log>> {
+        const LOOKS: u32 = 100;
+        for _ in 0..LOOKS {
+            match self.log.try_lock() {
+                Ok(log) => return Some(log),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
         None
     }
 

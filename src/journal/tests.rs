@@ -126,10 +126,19 @@ fn an_exchange_counts_once_it_is_settled_and_at_its_estimate_when_it_never_was()
     // It outran what was reserved.
     assert_eq!(journal.intent(id(2), at(1), &dims("b"), &estimate(3000)), Kept::Written);
     assert_eq!(totals(&folder.0), (1, 60, 0));
+    assert_eq!(journal.spent_lately(at(2)).today, NanoUsd(60));
+    let settings = State { dir: Some(folder.0.clone()), ..State::default() };
+    let glance = Journal::glance(&settings, at(2), &RootRng::seeded(1));
+    assert_eq!(recovered_totals(&glance.recovered().unwrap()), (2, 3060, 3000), "what is under way counts at its estimate");
+    assert_eq!(glance.user("alice"), journal.user("alice"));
+    drop(glance);
+    assert_eq!(totals(&folder.0), (1, 60, 0), "whoever only looks settles nothing");
     drop(journal);
 
     let journal = open(&folder.0, at(100));
     let recovered = journal.recovered().unwrap();
+    assert_eq!(journal.spent_lately(at(100)).this_month, NanoUsd(3060));
+    assert_eq!(journal.spent_lately(at(40 * 86_400)), SpentLately::default());
     assert!(journal.recovered().is_none(), "it is told once");
     assert_eq!((recovered_totals(&recovered), recovered.settled_by_estimate()), ((2, 3060, 3000), (1, NanoUsd(3000))));
     assert_eq!(totals(&folder.0), (2, 3060, 3000));

@@ -5,15 +5,16 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use super::books::{Entry, Sealed};
 use super::dims::Encoded;
 use super::folder::{self, Replay};
-use super::log::{Place, Unsynced};
+use super::log::{Log, Place, Unsynced};
 use super::recovered::Recovered;
+use super::spend::Spend;
 use super::sums::minute_of;
 use super::user::UserKey;
 use super::wire::{Record, Settle};
@@ -72,25 +73,13 @@ pub(super) struct Upkeep {
 pub(super) fn tick(shared: &Shared, now: SystemTime, last: bool) {
     let Some(dir) = shared.settings.dir.clone() else { return };
     let mut upkeep = locked(&shared.upkeep);
-    let upkeep = &mut *upkeep;
-    if upkeep.folder.is_none() && due(upkeep.failed_at, now) {
-        upkeep.open(shared, &dir, now);
-    }
-    if upkeep.folder.is_none() {
-        return;
-    }
-    upkeep.resume(shared, now, last);
-    upkeep.write_closed(shared, now, last);
-    upkeep.sync(shared, now);
-    if upkeep.overdue || last {
-        // A batch was on its way already.
-        upkeep.write_closed(shared, now, last);
-        upkeep.sync(shared, now);
-    }
-    upkeep.keep_small(shared, now);
-    let mut log = locked(&shared.log);
-    log.prepare();
-    shared.works.store(log.works(), Ordering::Relaxed);
+    upkeep.round(shared, &dir, now, last);
+    locked(&shared.told).of(&upkeep);
+}
+
+/// Looks into a folder, whoever is at work there.
+pub(super) fn glance(shared: &Shared, dir: &Path, now: SystemTime) {
+    locked(&shared.upkeep).look(shared, dir, now);
 }
 
 /// A clock that was set back must not stop the trying.
@@ -99,6 +88,27 @@ fn due(failed_at: Option<SystemTime>, now: SystemTime) -> bool {
 }
 
 impl Upkeep {
+    fn round(&mut self, shared: &Shared, dir: &Path, now: SystemTime, last: bool) {
+        if self.folder.is_none() && due(self.failed_at, now) {
+            self.open(shared, dir, now);
+        }
+        if self.folder.is_none() {
+            return;
+        }
+        self.resume(shared, now, last);
+        self.write_closed(shared, now, last);
+        self.sync(shared, now);
+        if self.overdue || last {
+            // A batch was on its way already.
+            self.write_closed(shared, now, last);
+            self.sync(shared, now);
+        }
+        self.keep_small(shared, now);
+        let mut log = locked(&shared.log);
+        log.prepare();
+        shared.works.store(log.works(), Ordering::Relaxed);
+    }
+
     /// Takes the folder and reads it.
     fn open(&mut self, shared: &Shared, dir: &Path, now: SystemTime) {
         match self.try_open(shared, dir, now) {
@@ -106,7 +116,7 @@ impl Upkeep {
             Err(cause) => {
                 self.failed_at = Some(now);
                 locked(&shared.log).stop(&format!("{}: {cause}", dir.display()));
-                self.read_only(shared, dir, &cause);
+                self.read_only(shared, dir, &cause, now);
             }
         }
     }
@@ -132,22 +142,27 @@ impl Upkeep {
         }
         self.folder = Some((dir.to_path_buf(), lock));
         self.minute = minute_of(millis(now));
-        self.recover(shared, replay);
+        self.recover(shared, replay, now);
         Ok(())
     }
 
     /// The folder cannot be written. What can be read of it tells limits where they stand, unless another process is at work
     /// there: it is not over yet.
-    fn read_only(&mut self, shared: &Shared, dir: &Path, cause: &io::Error) {
+    fn read_only(&mut self, shared: &Shared, dir: &Path, cause: &io::Error, now: SystemTime) {
         if self.given || cause.kind() == io::ErrorKind::ResourceBusy {
             return;
         }
+        self.look(shared, dir, now);
+    }
+
+    /// Takes over what can be read of a folder, and writes nothing.
+    fn look(&mut self, shared: &Shared, dir: &Path, now: SystemTime) {
         if let Some(key) = UserKey::read(dir) {
             self.take_key(shared, key);
         }
         if let Ok(Replay { mut sums, .. }) = folder::replay(dir, None) {
             let settles = sums.settle_open();
-            self.give(shared, Recovered::new(sums, total(&settles)));
+            self.give(shared, Recovered::new(sums, total(&settles)), now);
         }
     }
 
@@ -159,7 +174,7 @@ impl Upkeep {
     }
 
     /// Settles what earlier processes left open, in the log itself: whatever interrupts it, the next process goes on.
-    fn recover(&mut self, shared: &Shared, mut replay: Replay) {
+    fn recover(&mut self, shared: &Shared, mut replay: Replay, now: SystemTime) {
         let settles = replay.sums.settle_open();
         for settle in &settles {
             let Some(dims) = replay.sums.dims.get(settle.dims as usize) else { continue };
@@ -175,11 +190,14 @@ impl Upkeep {
         }
         self.by_estimate += by_estimate.0;
         self.pay(shared);
-        self.give(shared, Recovered::new(replay.sums, by_estimate));
+        self.give(shared, Recovered::new(replay.sums, by_estimate), now);
     }
 
-    fn give(&mut self, shared: &Shared, recovered: Recovered) {
+    fn give(&mut self, shared: &Shared, recovered: Recovered, now: SystemTime) {
         if !std::mem::replace(&mut self.given, true) {
+            let mut spend = locked(&shared.spend);
+            recovered.since(Spend::since(now)).for_each(|spent| spend.add(spent.start, spent.counters.cost));
+            drop(spend);
             *locked(&shared.recovered) = Some(recovered);
         }
     }
@@ -366,17 +384,33 @@ pub(super) fn sync_files(shared: &Shared, files: &[Unsynced]) -> bool {
     failed
 }
 
-/// What the upkeep knows of the journal's health; nothing while it is at work.
-pub(super) fn report(shared: &Shared, health: &mut Health) {
-    let upkeep = match shared.upkeep.try_lock() {
-        Ok(upkeep) => upkeep,
-        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return,
-    };
-    health.corrupt_files = upkeep.corrupt_files;
-    health.settled_by_estimate = upkeep.by_estimate;
-    let (bytes, written) = upkeep.counted;
-    health.bytes = bytes + health.bytes.saturating_sub(written);
+/// What was seen last of the log and of the upkeep, for whoever looks while they are at work.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// See [`Upkeep::counted`].
+    counted: (u64, u64),
+    corrupt_files: u64,
+    by_estimate: u64,
+    records: u64,
+    written: u64,
+    write_errors: u64,
+}
+
+impl Told {
+    fn of(&mut self, upkeep: &Upkeep) {
+        (self.counted, self.corrupt_files, self.by_estimate) = (upkeep.counted, upkeep.corrupt_files, upkeep.by_estimate);
+    }
+
+    pub(super) fn saw(&mut self, log: &Log) {
+        (self.records, self.written, self.write_errors) = (log.records, log.written, log.errors);
+    }
+
+    pub(super) fn tell(&self, health: &mut Health) {
+        let (bytes, written) = self.counted;
+        health.bytes = bytes + self.written.saturating_sub(written);
+        (health.records, health.write_errors) = (self.records, self.write_errors);
+        (health.corrupt_files, health.settled_by_estimate) = (self.corrupt_files, self.by_estimate);
+    }
 }
 
 /// The upkeep's thread; told to end and waited for when dropped.

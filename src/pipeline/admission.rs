@@ -60,6 +60,11 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Who asks, as rules see it.
+    pub(super) fn asker(&self) -> &'a Asker<'a> {
+        self.asker
+    }
+
     /// The same, as accounts keep it.
     fn who(&self) -> Who {
         let tags = match self.asker.caller.tags.as_slice() {
@@ -112,14 +117,17 @@ pub(super) async fn admit(
             }
             Err(exceeded) => exceeded,
         };
-        // Limits that send to each other end here too.
-        let to = exceeded.degrade_to().filter(|to| degraded < DEGRADED_MAX && *to != &*routed.route.name);
-        let Some(to) = to else { return Err(reject(&exceeded, shared, call.endpoint.dialect)) };
+        let Some(to) = goes_to(&exceeded, &routed, degraded) else { return Err(reject(&exceeded, shared, call.endpoint.dialect)) };
         shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "degrade");
         account.record.degraded_by = Some(exceeded.limit.name.as_str().into());
         degraded += 1;
         routed = self::routed(line, snapshot, call, asker, Some(to))?;
     }
+}
+
+/// The alias to which a call goes that a limit does not let in, if any. Limits that send to each other end here.
+pub(super) fn goes_to<'e>(exceeded: &'e Exceeded, routed: &Routed, degraded: usize) -> Option<&'e str> {
+    exceeded.degrade_to().filter(|to| degraded < DEGRADED_MAX && *to != &*routed.route.name)
 }
 
 /// Refuses what could not be written down, where the policy wants that.
@@ -167,7 +175,7 @@ pub(super) fn reject(exceeded: &Exceeded, shared: &Shared, caller: Dialect) -> R
 }
 
 /// The most that a call may come to at any of the targets that may answer it.
-fn upper(call: &Call, routed: &Routed, at: SystemTime) -> Upper {
+pub(super) fn upper(call: &Call, routed: &Routed, at: SystemTime) -> Upper {
     let all = routed.order.iter().map(|index| upper_at(call, routed, *index, at));
     all.reduce(|one, other| {
         let (a, b) = (one.estimate, other.estimate);

@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 
+mod limits;
+
 use super::Pipeline;
+use super::admission::Subject;
 use super::ingress::{self, Call};
 use super::outbound;
 use super::routing::{self, Asker, Routed, Seen};
@@ -36,31 +39,49 @@ pub async fn explain(line: &Pipeline, head: Parts, body: Bytes) -> Result<Vec<u8
         return Err(Fault::caller(FaultKind::Unsupported, text));
     }
     let snapshot = line.shared.snapshot.borrow().clone();
-    let key = snapshot.keys.caller(&head.headers, head.uri.query(), line.shared.env.wall.now()).map_err(|refused| refused.fault())?;
+    let mut out = Vec::with_capacity(4096);
+    let key = match snapshot.keys.caller(&head.headers, head.uri.query(), line.shared.env.wall.now()) {
+        Ok(key) => key,
+        Err(refusal) => {
+            json::object(&mut out, |out| {
+                out.string("policy", &snapshot.policy.version);
+                refused(out, &refusal.fault());
+            });
+            return Ok(out);
+        }
+    };
     let mut asker = Asker::of(line, &snapshot, &head.headers, key.as_ref());
     let call = ingress::receive(endpoint, head, Body::Full(body), &stores.bounds, stores.held.open()).await?;
-    asker.reads(&call).map_err(|refused| refused.fault())?;
+    let allowed = asker.reads(&call);
     let mut seen = Seen::of(&call, &asker);
     seen.read(&call);
-    let routed = routing::routed(line, &snapshot, &call, &asker, None);
-    let mut out = Vec::with_capacity(4096);
     json::object(&mut out, |out| {
         out.string("policy", &snapshot.policy.version);
         out.object("caller", |out| caller(out, &seen.asker.caller));
         out.object("request", |out| request(out, &call, &seen));
+        if let Err(refusal) = allowed {
+            return refused(out, &refusal.fault());
+        }
         out.array("rules", |out| rules(out, line, &snapshot, &call, &seen));
-        match &routed {
+        let subject = Subject::of(&line.shared, &snapshot.limits, &asker, call.endpoint.operation);
+        let mut admitted = Err(Fault::internal("nothing was decided"));
+        out.array("limits", |out| admitted = limits::admitted(out, line, &snapshot, &call, &subject));
+        match &admitted {
             Ok(routed) => {
                 out.object("model", |out| model(out, routed));
-                out.array("targets", |out| targets(out, line, &call, routed));
+                out.array("targets", |out| targets(out, line, &snapshot, &call, &subject, routed));
             }
-            Err(fault) => out.object("refused", |out| {
-                out.string("error_type", fault.kind.label());
-                out.string("message", &fault.client_text);
-            }),
+            Err(fault) => refused(out, fault),
         }
     });
     Ok(out)
+}
+
+fn refused(out: &mut Object<'_>, fault: &Fault) {
+    out.object("refused", |out| {
+        out.string("error_type", fault.kind.label());
+        out.string("message", &fault.client_text);
+    });
 }
 
 fn caller(out: &mut Object<'_>, caller: &Caller<'_>) {
@@ -151,7 +172,7 @@ fn model(out: &mut Object<'_>, routed: &Routed) {
 }
 
 /// Every target: those that fit in their order, then the others with what they lack.
-fn targets(out: &mut Array<'_>, line: &Pipeline, call: &Call, routed: &Routed) {
+fn targets(out: &mut Array<'_>, line: &Pipeline, snapshot: &Snapshot, call: &Call, subject: &Subject<'_>, routed: &Routed) {
     let (now, at) = (clock::now(), line.shared.env.wall.now());
     let route = &routed.route;
     let (candidates, misfits) = routing::candidates(route, &routed.features, now);
@@ -163,6 +184,7 @@ fn targets(out: &mut Array<'_>, line: &Pipeline, call: &Call, routed: &Routed) {
             out.string("target", &view.label);
             out.string("why", &view.why);
             seen(out, view, now);
+            limits::of_provider(out, line, snapshot, call, subject, routed, view.index);
             translation(out, call, routed, target);
         });
     }

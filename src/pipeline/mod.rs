@@ -197,7 +197,7 @@ impl Pipeline {
         let subject = Subject::of(&self.shared, &snapshot.limits, asker, Operation::Models);
         let payer = Payer { limits: &snapshot.limits, subject: &subject };
         admission::admit_unread(&self.shared, payer, dialect, "".into(), Upper::default(), None, account).await?;
-        Ok(models::list(self, snapshot, dialect, head).await?)
+        Ok(models::list(self, snapshot, dialect, head, asker.key).await?)
     }
 
     /// What is refused before a byte of the body is read.

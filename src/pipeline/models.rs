@@ -27,6 +27,7 @@ use crate::base::{Fault, FaultKind};
 use crate::config::{Place, Provider, Target};
 use crate::dialect::{Losses, codec};
 use crate::ir::{Dialect, Operation, Part, Request as ChatRequest, Thinking, Tool};
+use crate::quota::Caller;
 
 /// How long a provider's list is good for; a list that failed is asked again sooner.
 const LISTING_AGE_MAX: Duration = Duration::from_secs(300);
@@ -55,16 +56,23 @@ struct ListedModel {
 }
 
 /// Answers `GET /v1/models` and `/v1/models/{id}` in the caller's dialect: the aliases first, then what the providers
-/// list, as `provider/model`, and the aliases' targets that no provider lists.
+/// list, as `provider/model`, and the aliases' targets that no provider lists. Of these, what the caller's key allows.
 ///
 /// # Errors
-/// No model of that id.
-pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, dialect: Dialect, head: &Parts) -> Result<Good, Fault> {
+/// No model of that id, or the key does not allow it.
+pub(super) async fn list(
+    line: &Pipeline,
+    snapshot: &Snapshot,
+    dialect: Dialect,
+    head: &Parts,
+    key: Option<&Caller>,
+) -> Result<Good, Fault> {
     let policy = &snapshot.policy;
     let path = head.uri.path().trim_end_matches('/');
     let mut body = Vec::with_capacity(1024);
     match path.split_once("/models/").map(|(_, id)| percent_decode(id)) {
         Some(id) => {
+            key.map_or(Ok(()), |key| key.may_ask(&id)).map_err(|refused| refused.fault())?;
             let model = policy.find(&id)?;
             let owner = model.targets.first().map_or(OWN, |target| target.provider.name.as_str());
             form::one(&told(&id, owner, &model.targets), dialect, &mut body);
@@ -84,6 +92,7 @@ pub(super) async fn list(line: &Pipeline, snapshot: &Snapshot, dialect: Dialect,
                     models.push(told(&target.label(), &provider.name, std::slice::from_ref(target)));
                 }
             }
+            models.retain(|model| key.is_none_or(|key| key.may_ask(&model.id).is_ok()));
             form::list(&models, dialect, &mut body);
         }
     }

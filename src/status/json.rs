@@ -3,10 +3,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::limits;
 use super::view::{self, AliasView, PRICES, TIMES, TargetView};
 use super::{Status, address};
 use crate::base::clock;
 use crate::base::json::{self, Object};
+use crate::journal::Health;
 use crate::policy::choose::TargetSummary;
 use crate::policy::health::Report;
 
@@ -46,6 +48,13 @@ pub(super) fn document(status: &Status) -> String {
         });
         out.array("models", |out| view::aliases(&snapshot, stores, now, at).iter().for_each(|alias| out.object(|out| model(out, alias))));
         out.array("targets", |out| view::targets(&snapshot, stores, now, at).iter().for_each(|view| out.object(|out| target(out, view))));
+        limits::json(out, &limits::limits(&snapshot, &status.shared));
+        let spent = stores.journal.spent_lately(at);
+        out.object("spent_usd", |out| {
+            out.verbatim("today", &spent.today.to_string());
+            out.verbatim("this_month", &spent.this_month.to_string());
+        });
+        out.object("journal", |out| journal(out, &stores.journal.health()));
         out.array("last_errors", |out| {
             for failure in sinks.failures.all().iter().rev() {
                 out.object(|out| {
@@ -60,6 +69,22 @@ pub(super) fn document(status: &Status) -> String {
         });
     });
     String::from_utf8_lossy(&out).into_owned()
+}
+
+fn journal(out: &mut Object<'_>, health: &Health) {
+    out.bool("configured", health.configured);
+    match &health.trouble {
+        Some(trouble) => out.string("trouble", trouble),
+        None => out.null("trouble"),
+    }
+    out.u64("bytes", health.bytes);
+    out.u64("records", health.records);
+    out.u64("pending", health.pending);
+    out.u64("write_errors", health.write_errors);
+    out.u64("stalls", health.stalls);
+    out.u64("corrupt_files", health.corrupt_files);
+    out.u64("settled_by_estimate", health.settled_by_estimate);
+    out.u64("dims_overflows", health.dims_overflows);
 }
 
 fn model(out: &mut Object<'_>, alias: &AliasView<'_>) {

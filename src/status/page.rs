@@ -4,9 +4,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::view::{self, AliasView, PRICES, TargetView};
-use super::{Status, address};
+use super::{Status, address, limits, words};
 use crate::base::clock;
 use crate::config::{Strategy, Target};
+use crate::journal::Health;
 use crate::policy::Standing;
 use crate::policy::budget::Spent;
 use crate::policy::choose::TargetSummary;
@@ -27,6 +28,9 @@ pub(super) fn page(status: &Status) -> String {
     ];
     let [(_, exchanges), (_, streams), (_, held)] = status.counts();
     facts.push(("In flight", format!("{exchanges} requests, {streams} of them streams, {} held", bytesize::ByteSize(held))));
+    let spent = stores.journal.spent_lately(at);
+    facts.push(("Spent", format!("{} today, {} this month (UTC)", words::usd(spent.today), words::usd(spent.this_month))));
+    facts.push(("Usage journal", journal(&stores.journal.health())));
     if let Some(why) = refused {
         facts.push(("Last reload", format!("refused: {why}")));
     }
@@ -56,6 +60,14 @@ pub(super) fn page(status: &Status) -> String {
     let known: Vec<_> = targets.iter().map(known).collect();
     let names = ["Target", "Context", "Output at most", "Input, USD per 1M", "Cached input", "Output"];
     table(&mut html, "Bounds and prices", names, &known);
+    let limited = limits::limits(&snapshot, &status.shared);
+    let names = ["Limit", "Bounds", "For whom", "Subjects", "Under way", "In line", "Let in"];
+    table(&mut html, "Limits", names, &limits::rows(&limited));
+    if limited.more > 0 {
+        html.push_str(&format!("<p class=\"none\">and {} more, of which less is used</p>", words::grouped(limited.more as u64)));
+    }
+    let names = ["Limit", "Who", "Bound", "Used", "Left", "Free again"];
+    table(&mut html, "Fullest limits", names, &limits::fullest_rows(&limited));
     let failures: Vec<_> = sinks
         .failures
         .all()
@@ -75,6 +87,19 @@ pub(super) fn page(status: &Status) -> String {
     table(&mut html, "Last errors", ["When", "What", "Status", "Target", "Cause", "Request"], &failures);
     html.push_str("<p><a href=\"/metrics\">metrics</a> · <a href=\"/config\">configuration</a> · <a href=\"/status?format=json\">this page as JSON</a></p></main></body></html>");
     html
+}
+
+fn journal(health: &Health) -> String {
+    let kept = format!("{} records, {}", words::grouped(health.records), bytesize::ByteSize(health.bytes));
+    let state = match (&health.trouble, health.configured) {
+        (_, false) => return "none: a restart forgets what was spent ([state] dir is not set)".to_owned(),
+        (Some(trouble), true) => format!("counts in memory only: {trouble}; {} exchanges are not written", words::grouped(health.pending)),
+        (None, true) => kept,
+    };
+    match health.corrupt_files {
+        0 => state,
+        files => format!("{state}; {files} damaged files were set aside"),
+    }
 }
 
 fn model(alias: &AliasView<'_>) -> [String; 7] {

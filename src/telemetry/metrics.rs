@@ -26,6 +26,7 @@ const ATTEMPTS: &str = "outrider_upstream_attempts_total";
 const COST: &str = "outrider_cost_usd_total";
 const LIMIT_DECISIONS: &str = "outrider_limit_decisions_total";
 const LIMIT_WARNINGS: &str = "outrider_limit_warnings_total";
+const LIMIT_USED: &str = "outrider_limit_used_ratio";
 const PRICES_UNKNOWN: &str = "outrider_prices_unknown_total";
 const BREAKER: &str = "outrider_breaker_state";
 const LOSSES: &str = "outrider_translation_losses_total";
@@ -37,6 +38,14 @@ const RELOADS: &str = "outrider_reloads_total";
 const PANICS: &str = "outrider_panics_total";
 const OBSERVER: &str = "outrider_observer_faults_total";
 const CONNECTIONS_REFUSED: &str = "outrider_connections_refused_total";
+const JOURNAL_OK: &str = "outrider_journal_ok";
+const JOURNAL_PENDING: &str = "outrider_journal_pending";
+const JOURNAL_BYTES: &str = "outrider_journal_bytes";
+const JOURNAL_RECORDS: &str = "outrider_journal_records_total";
+const JOURNAL_WRITE_ERRORS: &str = "outrider_journal_write_errors_total";
+const JOURNAL_STALLS: &str = "outrider_journal_stalls_total";
+const JOURNAL_CORRUPT: &str = "outrider_journal_corrupt_files_total";
+const JOURNAL_BY_ESTIMATE: &str = "outrider_journal_settled_by_estimate_total";
 
 /// Bounds of the histograms: those that the OpenTelemetry GenAI conventions advise, and microseconds for our own share.
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
@@ -174,6 +183,39 @@ impl Meters {
         self.count(LIMIT_DECISIONS, labels, 1);
     }
 
+    /// A limit has let in so many since the process began, of these `queued` after they had stood in its line.
+    pub fn limit_admissions(&self, limit: &str, admitted: u64, queued: u64) {
+        for (decision, count) in [("admit", Some(admitted)), ("queue", Some(queued).filter(|queued| *queued > 0))] {
+            let Some(count) = count else { continue };
+            let labels = vec![Label::new("limit", limit.to_owned()), Label::from_static_parts("decision", decision)];
+            self.recorder.register_counter(&Key::from_parts(LIMIT_DECISIONS, labels), &METADATA).absolute(count);
+        }
+    }
+
+    /// The fullest bound of a limit's fullest subject is used to this share.
+    pub fn limit_used(&self, limit: &str, share: f64) {
+        let labels = vec![Label::new("limit", limit.to_owned())];
+        self.recorder.register_gauge(&Key::from_parts(LIMIT_USED, labels), &METADATA).set(share);
+    }
+
+    /// How the journal is.
+    pub fn journal(&self, is: &JournalMeters) {
+        let gauges = [(JOURNAL_OK, u64::from(is.ok)), (JOURNAL_PENDING, is.pending), (JOURNAL_BYTES, is.bytes)];
+        for (name, value) in gauges {
+            self.recorder.register_gauge(&Key::from_static_name(name), &METADATA).set(value as f64);
+        }
+        let counters = [
+            (JOURNAL_RECORDS, is.records),
+            (JOURNAL_WRITE_ERRORS, is.write_errors),
+            (JOURNAL_STALLS, is.stalls),
+            (JOURNAL_CORRUPT, is.corrupt_files),
+            (JOURNAL_BY_ESTIMATE, is.settled_by_estimate),
+        ];
+        for (name, value) in counters {
+            self.recorder.register_counter(&Key::from_static_name(name), &METADATA).absolute(value);
+        }
+    }
+
     /// A limit has passed one of its thresholds.
     pub fn limit_warning(&self, limit: &str) {
         self.count(LIMIT_WARNINGS, vec![Label::new("limit", limit.to_owned())], 1);
@@ -218,6 +260,27 @@ struct Handles {
     input_tokens: Histogram,
     output_tokens: Histogram,
     cost: Counter,
+}
+
+/// What the meters need to know of the journal, counted since the process began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JournalMeters {
+    /// Whether records are written.
+    pub ok: bool,
+    /// Exchanges whose charge is in memory only.
+    pub pending: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Records written.
+    pub records: u64,
+    /// Times that writing or forcing to the disk failed.
+    pub write_errors: u64,
+    /// Times that a request did not wait for a disk that does not answer.
+    pub stalls: u64,
+    /// Files set aside since they were damaged.
+    pub corrupt_files: u64,
+    /// Exchanges of earlier processes settled at their estimate.
+    pub settled_by_estimate: u64,
 }
 
 /// What the meters need to know of a finished exchange.
@@ -346,6 +409,11 @@ fn describe(recorder: &PrometheusRecorder) {
         (PANICS, "Panics caught in a request."),
         (OBSERVER, "Passed-on answers that could not be read for accounting."),
         (CONNECTIONS_REFUSED, "App connections refused because the bound was reached."),
+        (JOURNAL_RECORDS, "Records of the journal that were written."),
+        (JOURNAL_WRITE_ERRORS, "Times that the journal could not be written or forced to the disk."),
+        (JOURNAL_STALLS, "Times that a request did not wait for a disk that does not answer."),
+        (JOURNAL_CORRUPT, "Files of the journal set aside since they were damaged."),
+        (JOURNAL_BY_ESTIMATE, "Exchanges of earlier processes settled at their estimate."),
     ];
     for (name, text) in counters {
         recorder.describe_counter(name.into(), None, text.into());
@@ -355,6 +423,10 @@ fn describe(recorder: &PrometheusRecorder) {
         (EXCHANGES, "Exchanges in flight."),
         (HELD, "Bytes of requests and answers held in memory."),
         (POLICY, "The policy version in force."),
+        (LIMIT_USED, "The used share of a limit, of its fullest subject and bound."),
+        (JOURNAL_OK, "Whether the journal is written: 0 while it counts in memory only."),
+        (JOURNAL_PENDING, "Exchanges whose charge is in memory only."),
+        (JOURNAL_BYTES, "Bytes of the journal's files."),
         (BREAKER, "Whether a target is left alone: 0 no, 1 yes, between them while it comes back."),
     ];
     for (name, text) in gauges {

@@ -5,5 +5,5 @@ mod metrics;
 mod record;
 
 pub use log::{LogFormat, Logs, init_logs};
-pub use metrics::{ExchangeMeters, Meters};
+pub use metrics::{ExchangeMeters, JournalMeters, Meters};
 pub use record::{Ending, Failure, Failures, Record, Sinks};

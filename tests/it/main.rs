@@ -22,6 +22,7 @@ mod opaque;
 mod pairs;
 mod providers;
 mod routing;
+mod shown;
 mod socket;
 #[path = "../rig/speech.rs"]
 mod speech;

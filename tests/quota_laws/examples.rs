@@ -219,7 +219,7 @@ fn debt_holds_until_the_window_ends() {
     assert_eq!(settled.overrun, amount(250, 200));
     let view = limits.view(clock.at(), 1);
     let [money, minute] = [0, 1].map(|place| view.limits[place].top[0].measures[0]);
-    assert_eq!((money.settled, money.free(), money.debt(), money.permille()), (250, 0, 150, 2500));
+    assert_eq!((money.settled, money.free(), money.debt(), money.share()), (250, 0, 150, 2.5));
     assert_eq!((minute.settled, minute.debt()), (300, 200));
     // What asks for nothing of a bound is not held up by it, nor is a stream that asks for nothing more of it.
     assert!(limits.check(&ask("", ""), Amount::ZERO, clock.at()).is_ok());

@@ -81,7 +81,13 @@ fn a_holder_that_hangs_stops_nobody_else() {
     let folder = Folder::new();
     let journal = open(&folder.0, at(0));
     journal.intent(id(1), at(0), &dims("t"), &estimate(100));
+    let before = journal.health();
     let hanging = locked(&journal.shared.log);
+    let working = locked(&journal.shared.upkeep);
+    let seen = journal.health();
+    assert_eq!((seen.bytes, seen.records, seen.trouble), (before.bytes, before.records, None), "whoever looks is told what was seen last");
+    assert!(seen.bytes > 0 && seen.records > 0);
+    drop(working);
     assert_eq!(journal.settle(id(1), at(0), &dims("t"), &charge(60)), Kept::Memory);
     assert_eq!(journal.health().trouble.as_deref(), Some("the disk does not answer"));
     drop(hanging);
