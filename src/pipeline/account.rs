@@ -33,6 +33,8 @@ pub struct Account {
     pub served: Option<Served>,
     /// What is reserved.
     pub(super) funds: Option<Funds>,
+    /// Whether the app reads what follows a streamed body.
+    pub(super) takes_trailers: bool,
     /// Prompts that are with a provider and have no answer yet: the one that is asked, and a hedge beside it.
     asking: [Option<Prompt>; 2],
     /// Tokens of the prompt that went out last, by estimate.
@@ -124,6 +126,7 @@ impl Account {
             target: None,
             served: None,
             funds: None,
+            takes_trailers: false,
             asking: [None, None],
             prompt_tokens: 0,
             lost: Amount::ZERO,

@@ -141,6 +141,23 @@ pub(super) fn tell(headers: &mut HeaderMap, told: &Told<'_>) {
     }
 }
 
+/// Whether the caller reads trailers, as [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1) has it say.
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let told = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    told.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Says that [`trailers`] will follow the body.
+pub(super) fn announce_trailers(headers: &mut HeaderMap) {
+    headers.insert(header::TRAILER, HeaderValue::from(COST));
+}
+
+/// What follows a streamed body: its cost, where that is known.
+pub(super) fn trailers(cost: Option<NanoUsd>) -> Option<HeaderMap> {
+    let cost = HeaderValue::from_str(&cost?.to_string()).ok()?;
+    Some(HeaderMap::from_iter([(COST, cost)]))
+}
+
 /// The provider's headers as they may reach the app: nothing of this hop, no cookies, no framing, none that look like ours.
 pub(super) fn keep_answer_headers(headers: &mut HeaderMap) {
     let stops_here = |name: &HeaderName| {

@@ -118,6 +118,7 @@ impl Pipeline {
         }
         let snapshot = Arc::clone(&self.shared.snapshot.borrow());
         let mut account = self.open_account();
+        account.takes_trailers = answer::takes_trailers(&head.headers);
         let endpoint = match self.enter(&head) {
             Ok(endpoint) => endpoint,
             Err(fault) => {
@@ -234,6 +235,9 @@ impl Pipeline {
         answer::tell(&mut good.headers, &told);
         if let Some(left) = account.left() {
             ratelimit::tell(&mut good.headers, caller, left, self.shared.env.wall.now());
+        }
+        if account.takes_trailers && matches!(good.content, Content::Stream(_)) {
+            answer::announce_trailers(&mut good.headers);
         }
         good.respond(account, self)
     }

@@ -12,10 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Body as _, Frame as HttpFrame};
 use tokio::time::Sleep;
 
 use super::account::Account;
+use super::answer;
 use super::passing::{Mode, Out, Seen, State, pass};
 use crate::base::body::Cut;
 use crate::base::clock::{self, Instant};
@@ -382,6 +384,13 @@ impl Relay {
         }
         account.close(&ending);
     }
+
+    /// What is known only now, once, where the app takes it.
+    fn trailers(&mut self) -> Option<HeaderMap> {
+        let account = self.account.as_mut()?;
+        let wanted = std::mem::take(&mut account.takes_trailers);
+        answer::trailers(account.record.cost.filter(|_| wanted))
+    }
 }
 
 impl http_body::Body for Relay {
@@ -399,7 +408,7 @@ impl http_body::Body for Relay {
                 return Poll::Ready(Some(Ok(HttpFrame::data(bytes))));
             }
             if self.state == State::Over {
-                return Poll::Ready(None);
+                return Poll::Ready(self.trailers().map(|trailers| Ok(HttpFrame::trailers(trailers))));
             }
             std::task::ready!(self.step(cx));
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
+use http_body_util::BodyExt as _;
 
 use crate::support::{End, Script, World, read_until, settle};
 
@@ -54,6 +55,28 @@ async fn a_whole_answer_tells_what_it_costs() {
     assert_eq!(cost(&world), 0.000_592);
     let echo = World::new("[providers.echo]\nkind = \"echo\"\n").post(CHAT, ask("echo/echo", false)).await;
     assert_eq!(echo.header("x-outrider-cost-usd"), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_tells_what_it_cost_behind_its_body_to_who_takes_trailers() {
+    let world = World::new(POLICY);
+    let usage = format!(
+        "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{USAGE}}}\n\n"
+    );
+    let whole = [chunk(r#"{"content":"Hello"}"#, "\"stop\""), usage, "data: [DONE]\n\n".to_owned()].concat();
+    world.always("openai", Script::sse(&whole));
+    for (te, announced) in [(Some("deflate;q=0.5, Trailers"), Some("x-outrider-cost-usd")), (Some("gzip"), None), (None, None)] {
+        let headers: Vec<_> = te.map(|te| ("te", te)).into_iter().collect();
+        let asked = ask("fast", true).replace("\"stream\"", "\"stream_options\":{\"include_usage\":true},\"stream\"");
+        let response = world.open(Method::POST, CHAT, &headers, asked.as_bytes()).await;
+        assert_eq!(response.headers().get("trailer").map(|name| name.to_str().unwrap()), announced);
+        let read = response.into_body().collect().await.unwrap();
+        let told = read.trailers().and_then(|trailers| trailers.get("x-outrider-cost-usd")).map(|cost| cost.to_str().unwrap());
+        assert_eq!(told, announced.map(|_| COST));
+        assert_eq!(read.to_bytes(), whole);
+    }
+    let reply = world.post_with(CHAT, &[("te", "trailers")], ask("own", false)).await;
+    assert_eq!(reply.header("trailer"), "", "a whole answer has it in its head");
 }
 
 fn chunk(delta: &str, finish: &str) -> String {
