@@ -25,6 +25,10 @@ use outrider::pipeline::{Env, Pipeline, Shared, Snapshot, Stores};
 use outrider::telemetry::{Failures, Meters, Sinks};
 use outrider::upstream::{Connector, Upstream};
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 60;
 const REPEATS: u32 = 2_000;
 const LIMITS: usize = 10;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
+
 use super::counters::Counters;
 use super::dims::{Class, Dims, DimsBuf, Encoded};
 use super::sums::OTHER;
@@ -43,13 +45,13 @@ pub(super) struct Sealed {
 
 #[derive(Debug)]
 pub(super) struct Books {
-    entries: HashMap<DimsBuf, Arc<Entry>>,
+    entries: HashMap<DimsBuf, Arc<Entry>, RandomState>,
     next_index: u32,
     /// The batch in which room was last looked for.
     cleared: u32,
     /// The number of the batch that is open.
     batch: u32,
-    cells: HashMap<CellKey, (Arc<Entry>, Counters)>,
+    cells: HashMap<CellKey, (Arc<Entry>, Counters), RandomState>,
     /// Settles that could not be written, with their batch.
     done: Vec<(u32, ExchangeId)>,
     /// Exchanges that were counted under coarser dimensions.
@@ -59,11 +61,11 @@ pub(super) struct Books {
 impl Default for Books {
     fn default() -> Self {
         let mut books = Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             next_index: OTHER,
             cleared: 0,
             batch: 1,
-            cells: HashMap::new(),
+            cells: HashMap::default(),
             done: Vec::new(),
             overflows: 0,
         };

@@ -144,10 +144,10 @@ impl Account {
     }
 
     /// Tells the journal what may come, before this target is asked.
-    pub(super) fn intend(&mut self, target: &str) {
+    pub(super) fn intend(&mut self, target: &RouteTarget) {
         let stores = &self.shared.stores;
         if let Some(funds) = &mut self.funds {
-            funds.intend(self.record.id, &stores.identity, target, &stores.journal);
+            funds.intend(self.record.id, &stores.identity, &target.label, &target.quote, &stores.journal);
         }
     }
 
@@ -245,9 +245,10 @@ impl Account {
     }
 
     /// Tells the journal that more may come than it knows of.
-    fn intend_more(&mut self) {
-        if let Some(label) = self.record.target.as_ref().map(|(label, _)| Arc::clone(label)) {
-            self.intend(&label);
+    fn intend_more(&self) {
+        let stores = &self.shared.stores;
+        if let (Some(funds), Some((label, _))) = (&self.funds, &self.record.target) {
+            funds.tell(self.record.id, &stores.identity, label, &stores.journal);
         }
     }
 

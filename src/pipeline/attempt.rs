@@ -14,7 +14,7 @@ use super::answer::Refusal;
 use super::good::Good;
 use super::ingress::Call;
 use super::one_try::{Exchange, Tried, Try};
-use super::race::{Entrant, Finish, race};
+use super::race::{End, Entrant, race};
 use super::routing::Routed;
 use crate::base::clock::{self, Instant};
 use crate::base::{Fault, FaultKind, Origin};
@@ -99,7 +99,7 @@ impl<'a> Attempts<'a> {
                 }
             };
             if tries.made() == 1 {
-                account.intend(&route.targets[tries.index].label);
+                account.intend(&route.targets[tries.index]);
             }
             // Told before it is asked: the app may leave at any moment.
             account.asks(&route.targets[tries.index], tries.made());
@@ -107,25 +107,23 @@ impl<'a> Attempts<'a> {
             let entrant = self.enter(tries.index, permit, held, is_last);
             account.sends(entrant.prompt.clone());
             let patience = self.patience(tries.index).filter(|_| !is_last && self.routed.repeatable());
-            let (first, second) = race(entrant, patience, || self.beside(&mut tries, account)).await;
+            let (end, second) = race(entrant.attempt, patience, || self.beside(&mut tries, account)).await;
             account.record.attempts = tries.made();
             account.answered();
-            let mut good = None;
             let mut refused_by = tries.index;
-            for Finish { entrant, result } in [Some(first), second].into_iter().flatten() {
-                match result {
-                    Some(Ok(tried)) => good = Some(self.answered(entrant, tried, account)),
-                    Some(Err(refusal)) => {
-                        let index = entrant.attempt.index;
-                        self.refused(entrant, &refusal.fault, account);
-                        tries.failed(index, &refusal.fault, clock::now());
-                        last = Some(refusal);
-                        refused_by = index;
-                    }
-                    None => self.cancelled(entrant, account),
+            let mut heard = |index, ended: Option<Result<Good, Refusal>>| match ended {
+                Some(Ok(good)) => Some(good),
+                Some(Err(refusal)) => {
+                    tries.failed(index, &refusal.fault, clock::now());
+                    last = Some(refusal);
+                    refused_by = index;
+                    None
                 }
-            }
-            if let Some(good) = good {
+                None => None,
+            };
+            let good = heard(entrant.attempt.index, self.ended(entrant, end, account));
+            let good_beside = second.and_then(|second| heard(second.0.attempt.index, self.ended(second.0, second.1, account)));
+            if let Some(good) = good.or(good_beside) {
                 return Ok(good);
             }
             account.asks(&route.targets[refused_by], tries.made());
@@ -246,6 +244,21 @@ impl<'a> Attempts<'a> {
         let hedge = route.model.hedge.as_ref()?;
         let moment = if self.call.stream { Moment::FirstToken } else { Moment::Whole };
         hedge::delay(&route.targets[index].state.latency, hedge, self.routed.features.class(), moment, clock::now())
+    }
+
+    /// Tells all who must know how a try ended. `None`: the other was first.
+    fn ended(&self, entrant: Entrant<'a>, end: End, account: &mut Account) -> Option<Result<Good, Refusal>> {
+        let Some(result) = end else {
+            self.cancelled(entrant, account);
+            return None;
+        };
+        match result {
+            Ok(tried) => Some(Ok(self.answered(entrant, tried, account))),
+            Err(refusal) => {
+                self.refused(entrant, &refusal.fault, account);
+                Some(Err(refusal))
+            }
+        }
     }
 
     fn answered(&self, entrant: Entrant<'a>, tried: Tried, account: &mut Account) -> Good {

@@ -34,8 +34,8 @@ pub(super) struct Funds {
     at_provider: Option<Reservation>,
     /// What it may come to.
     upper: Upper,
-    /// Whether the journal has been told.
-    intended: bool,
+    /// Once the journal has been told: by which prices.
+    intended: Option<u64>,
 }
 
 /// The most that an exchange may come to, by estimate.
@@ -71,7 +71,7 @@ impl Upper {
 impl Funds {
     /// What was reserved for the alias `model`.
     pub(super) fn new(who: Who, model: Arc<str>, whole: Reservation, upper: Upper) -> Self {
-        Self { who, at: whole.seen().wall, model, whole, at_provider: None, upper, intended: false }
+        Self { who, at: whole.seen().wall, model, whole, at_provider: None, upper, intended: None }
     }
 
     /// What it may come to, as far as that is reserved.
@@ -89,11 +89,17 @@ impl Funds {
         self.at_provider = at_provider;
     }
 
-    /// Tells the journal what may come, before `target` is asked: once, and again where it has become more.
-    pub(super) fn intend(&mut self, id: ExchangeId, identity: &Identity, target: &str, journal: &Journal) {
-        self.intended = true;
+    /// Tells the journal what may come at these prices, before `target` is asked.
+    pub(super) fn intend(&mut self, id: ExchangeId, identity: &Identity, target: &str, quote: &Quote, journal: &Journal) {
+        self.intended = Some(quote.revision(self.at, self.upper.estimate.input_tokens));
+        self.tell(id, identity, target, journal);
+    }
+
+    /// Tells it again where that has become more.
+    pub(super) fn tell(&self, id: ExchangeId, identity: &Identity, target: &str, journal: &Journal) {
+        let Some(price_revision) = self.intended else { return };
         // Where it is kept is the journal's to tell, by its health.
-        let _kept = journal.intent(id, self.at, &self.dims(identity, target, 0), &self.upper.estimate);
+        let _kept = journal.intent(id, self.at, &self.dims(identity, target, price_revision), &self.upper.estimate);
     }
 
     /// Reserves up to `upper`, as debt where that does not fit.
@@ -125,7 +131,7 @@ impl Funds {
 
     /// Settles at what it came to, in the limits and, where it knows of it, in the journal.
     pub(super) fn settle(mut self, end: &End<'_>, at: Moment) -> Vec<Crossing> {
-        if self.intended {
+        if self.intended.is_some() {
             let dims = self.dims(end.identity, end.target.unwrap_or_default(), end.price_revision);
             let _kept = end.journal.settle(end.id, self.at, &dims, &end.charge);
         }

@@ -58,6 +58,9 @@ use routing::Asker;
 /// The longest window of a limit is a month, and its zone may be a day off.
 const WINDOW_MAX: Duration = Duration::from_secs(33 * 86_400);
 
+/// How many headers of our own an answer has, mostly.
+const OWN_HEADERS: usize = 12;
+
 /// Where time and chance enter. The network enters through each worker's [`Upstream`].
 pub struct Env {
     /// Stamps.
@@ -232,6 +235,7 @@ impl Pipeline {
             losses: &good.losses,
             policy: Some(&snapshot.version),
         };
+        good.headers.reserve(OWN_HEADERS);
         answer::tell(&mut good.headers, &told);
         if let Some(left) = account.left() {
             ratelimit::tell(&mut good.headers, caller, left, self.shared.env.wall.now());

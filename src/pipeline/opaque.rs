@@ -122,7 +122,7 @@ where
         };
         let way = &ways.all[tries.index];
         if plan.ask.metered && tries.made() == 1 {
-            account.intend(&way.names.label);
+            account.intend(&way.names);
         }
         account.asks(&way.names, tries.made());
         let begun = payload.with_model(way.model.as_deref());

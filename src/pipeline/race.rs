@@ -25,33 +25,27 @@ pub(super) struct Entrant<'t> {
     pub held: Option<Reservation>,
 }
 
-/// How a try ended.
-pub(super) struct Finish<'t> {
-    /// Who.
-    pub entrant: Entrant<'t>,
-    /// How; `None` where the other was first and this one was cancelled.
-    pub result: Option<Result<Tried, Refusal>>,
-}
+/// How a try ended; `None` where the other was first and this one was cancelled.
+pub(super) type End = Option<Result<Tried, Refusal>>;
 
 /// Runs a try. Where it gives no answer within `patience`, `second` may enter too; then the first good answer wins, and a failure
 /// waits for the other's end. Dropping the future cancels both upstream.
 pub(super) async fn race<'t>(
-    first: Entrant<'t>,
+    first: Try<'t>,
     patience: Option<Duration>,
     second: impl FnOnce() -> Option<Entrant<'t>>,
-) -> (Finish<'t>, Option<Finish<'t>>) {
-    let alone = |entrant, result| (Finish { entrant, result: Some(result) }, None);
-    let mut running = pin!(first.attempt.run());
-    let Some(patience) = patience else { return alone(first, running.await) };
+) -> (End, Option<Box<(Entrant<'t>, End)>>) {
+    let mut running = pin!(first.run());
+    let Some(patience) = patience else { return (Some(running.await), None) };
     if let Ok(result) = tokio::time::timeout(patience, &mut running).await {
-        return alone(first, result);
+        return (Some(result), None);
     }
-    let Some(second) = second() else { return alone(first, running.await) };
+    let Some(second) = second() else { return (Some(running.await), None) };
     // Boxed, being rare.
     let mut beside = Box::pin(second.attempt.run());
     let (mut result, mut other) = (None, None);
     std::future::poll_fn(|cx| {
-        let good = |result: &Option<Result<Tried, Refusal>>| matches!(result, Some(Ok(_)));
+        let good = |result: &End| matches!(result, Some(Ok(_)));
         if result.is_none()
             && let Poll::Ready(ready) = running.as_mut().poll(cx)
         {
@@ -70,5 +64,5 @@ pub(super) async fn race<'t>(
     })
     .await;
     drop(beside);
-    (Finish { entrant: first, result }, Some(Finish { entrant: second, result: other }))
+    (result, Some(Box::new((second, other))))
 }

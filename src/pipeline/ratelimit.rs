@@ -22,7 +22,7 @@ const fn named(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)
 }
 
-const REQUESTS: Names = Names {
+static REQUESTS: Names = Names {
     openai: [named("x-ratelimit-limit-requests"), named("x-ratelimit-remaining-requests"), named("x-ratelimit-reset-requests")],
     anthropic: Some([
         named("anthropic-ratelimit-requests-limit"),
@@ -30,7 +30,7 @@ const REQUESTS: Names = Names {
         named("anthropic-ratelimit-requests-reset"),
     ]),
 };
-const TOKENS: Names = Names {
+static TOKENS: Names = Names {
     openai: [named("x-ratelimit-limit-tokens"), named("x-ratelimit-remaining-tokens"), named("x-ratelimit-reset-tokens")],
     anthropic: Some([
         named("anthropic-ratelimit-tokens-limit"),
@@ -38,11 +38,11 @@ const TOKENS: Names = Names {
         named("anthropic-ratelimit-tokens-reset"),
     ]),
 };
-const CONCURRENT: Names = Names {
+static CONCURRENT: Names = Names {
     openai: [named("x-ratelimit-limit-concurrent"), named("x-ratelimit-remaining-concurrent"), named("x-ratelimit-reset-concurrent")],
     anthropic: None,
 };
-const BUDGET: Names = Names {
+static BUDGET: Names = Names {
     openai: [named("x-ratelimit-limit-budget-usd"), named("x-ratelimit-remaining-budget-usd"), named("x-ratelimit-reset-budget-usd")],
     anthropic: None,
 };
@@ -50,13 +50,12 @@ const BUDGET: Names = Names {
 /// Tells what is left, instead of what a provider says of its own limits of the same kind. Money is told where it is exceeded:
 /// no SDK reads it, and each header costs.
 pub(super) fn tell(headers: &mut HeaderMap, caller: Dialect, left: &Left, now: SystemTime) {
-    headers.reserve(8);
     for (names, room) in [(&REQUESTS, left.requests), (&TOKENS, left.tokens)] {
         if let Some(room) = room {
             names.tell(headers, caller, &room, now);
         }
     }
-    if let Some(warning) = left.warning.and_then(|permille| value(&format!("{}", f64::from(permille) / 1000.0))) {
+    if let Some(warning) = left.warning.and_then(|permille| value(format!("{}", f64::from(permille) / 1000.0))) {
         headers.insert(WARNING, warning);
     }
 }
@@ -66,10 +65,10 @@ pub(super) fn tell_exceeded(headers: &mut HeaderMap, caller: Dialect, exceeded: 
     let remaining = exceeded.most.saturating_sub(exceeded.used);
     let room = Room { most: exceeded.most, remaining, reset: exceeded.again.least().unwrap_or_default() };
     let names = match exceeded.measure {
-        Measure::RequestsPerMinute => REQUESTS,
-        Measure::TokensPerMinute | Measure::Window(Unit::Tokens, _) => TOKENS,
-        Measure::Concurrent => CONCURRENT,
-        Measure::Window(Unit::Usd, _) => BUDGET,
+        Measure::RequestsPerMinute => &REQUESTS,
+        Measure::TokensPerMinute | Measure::Window(Unit::Tokens, _) => &TOKENS,
+        Measure::Concurrent => &CONCURRENT,
+        Measure::Window(Unit::Usd, _) => &BUDGET,
     };
     names.tell(headers, caller, &room, now);
 }
@@ -77,9 +76,9 @@ pub(super) fn tell_exceeded(headers: &mut HeaderMap, caller: Dialect, exceeded: 
 impl Names {
     fn tell(&self, headers: &mut HeaderMap, caller: Dialect, room: &Room, now: SystemTime) {
         let money = self.openai[0] == BUDGET.openai[0];
-        let amount = |amount: u64| if money { value(&NanoUsd(amount).to_string()) } else { Some(HeaderValue::from(amount)) };
+        let amount = |amount: u64| if money { value(NanoUsd(amount).to_string()) } else { Some(HeaderValue::from(amount)) };
         let mut put = |names: &[HeaderName; 3], reset: String| {
-            let values = [amount(room.most), amount(room.remaining), value(&reset)];
+            let values = [amount(room.most), amount(room.remaining), value(reset)];
             for (name, value) in names.iter().zip(values) {
                 value.and_then(|value| headers.insert(name.clone(), value));
             }
@@ -106,8 +105,8 @@ fn seconds(time: Duration) -> String {
     }
 }
 
-fn value(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(text).ok()
+fn value(text: String) -> Option<HeaderValue> {
+    HeaderValue::try_from(text).ok()
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ impl Quote {
         self.knows_cached
     }
 
+    /// Which prices an ordinary prompt of that length has at that time ([`Terms::revision`](crate::config::catalog::price::Terms::revision)).
+    pub fn revision(&self, at: SystemTime, input_tokens: u64) -> u64 {
+        self.tariff.terms(at, input_tokens, ServiceTier::Standard, false).revision()
+    }
+
     /// What a request costs at that time, in nano-USD; `None` where no price is known.
     pub fn cost(&self, expected: &Expected, at: SystemTime) -> Option<u64> {
         let terms = self.tariff.terms(at, expected.input_tokens, ServiceTier::Standard, false);

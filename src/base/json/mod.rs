@@ -70,6 +70,8 @@ pub struct Envelope {
     /// The offset just behind the closing brace.
     close: usize,
     members: Vec<Member>,
+    /// Whether a name has escapes in it, so that its bytes are not its characters.
+    escaped: bool,
 }
 
 impl Envelope {
@@ -83,7 +85,7 @@ impl Envelope {
             return Err(at(body, error.valid_up_to(), "the text is not UTF-8"));
         }
         let mut walk = Walk::over(body);
-        let mut envelope = Self { open: 0, close: 0, members: Vec::with_capacity(16) };
+        let mut envelope = Self { open: 0, close: 0, members: Vec::with_capacity(16), escaped: false };
         walk.space();
         if walk.peek() != Some(b'{') {
             return Err(walk.expected("an object (`{`)"));
@@ -104,6 +106,7 @@ impl Envelope {
         if envelope.members.len() > MEMBERS_MAX {
             return Err(at(body, envelope.open, format!("more than {MEMBERS_MAX} members")));
         }
+        envelope.escaped = envelope.members.iter().any(|member| body[member.key.clone()].contains(&b'\\'));
         envelope.refuse_twins(body)?;
         Ok(envelope)
     }
@@ -131,7 +134,8 @@ impl Envelope {
 
     /// The span of the value of the member with exactly this name.
     pub fn span(&self, body: &[u8], name: &str) -> Option<Range<usize>> {
-        self.members.iter().find(|m| key_is(&body[m.key.clone()], name)).map(|m| m.value.clone())
+        let is = |raw: &[u8]| raw == name.as_bytes() || (self.escaped && characters(raw) == name);
+        self.members.iter().find(|member| is(&body[member.key.clone()])).map(|member| member.value.clone())
     }
 
     /// A member whose name is one of `known` but for its case, with the right spelling.
@@ -146,9 +150,8 @@ impl Envelope {
 
     fn refuse_twins(&self, body: &[u8]) -> Walked {
         let raw = |member: &Member| &body[member.key.clone()];
-        let escaped = self.members.iter().any(|member| raw(member).contains(&b'\\'));
         for (i, member) in self.members.iter().enumerate() {
-            let twin = self.members[..i].iter().any(|other| match escaped {
+            let twin = self.members[..i].iter().any(|other| match self.escaped {
                 false => raw(member).eq_ignore_ascii_case(raw(other)),
                 true => characters(raw(member)).eq_ignore_ascii_case(&characters(raw(other))),
             });
@@ -165,10 +168,6 @@ impl Envelope {
 /// The characters of a key whose body has been validated.
 fn characters(raw: &[u8]) -> Cow<'_, str> {
     unescape(std::str::from_utf8(raw).unwrap_or_default())
-}
-
-fn key_is(raw: &[u8], name: &str) -> bool {
-    raw == name.as_bytes() || (raw.contains(&b'\\') && characters(raw) == name)
 }
 
 /// One replacement of a span of a body.

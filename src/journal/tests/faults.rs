@@ -34,7 +34,7 @@ fn a_second_process_counts_in_memory_until_the_first_is_gone() {
     let folder = Folder::new();
     let first = open(&folder.0, at(0));
     first.settle(id(1), at(0), &dims("t"), &charge(60));
-    let second = open(&folder.0, at(0));
+    let second = open_taken(&folder.0, at(0), 4 << 20);
     assert_eq!(second.user("alice"), first.user("alice"), "users have one hash all the same");
     assert!(second.recovered().is_none(), "the first is not over");
     assert_eq!(second.settle(id(2), at(0), &dims("t"), &charge(5)), Kept::Memory);
