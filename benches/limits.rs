@@ -61,8 +61,32 @@ fn main() {
             println!("{name}: {} more", micros(median.saturating_sub(alone)));
         }
     });
+    side_by_side("without", &plain);
+    for (name, line) in &ways {
+        side_by_side(name, line);
+    }
     drop(ways);
     let _may_be_gone = std::fs::remove_dir_all(dir);
+}
+
+/// What an exchange takes where two workers have nothing else to do, against one alone: what it is more, they wait for each other
+/// (for locks, and for the machine's caches and memory).
+fn side_by_side(name: &str, line: &Pipeline) {
+    let worker = |line: &Pipeline| {
+        let line = line.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(round(&line))
+        }
+    };
+    let mut ratios: Vec<f64> = Vec::new();
+    for _ in 0..ROUNDS / 2 {
+        let alone = std::thread::spawn(worker(line)).join().unwrap();
+        let both = [std::thread::spawn(worker(line)), std::thread::spawn(worker(line))].map(|worker| worker.join().unwrap());
+        ratios.push((both[0] + both[1]).as_secs_f64() / 2.0 / alone.as_secs_f64());
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("{name}, two workers at once: {:.2} times what one alone takes", ratios[ratios.len() / 2]);
 }
 
 async fn round(line: &Pipeline) -> Duration {

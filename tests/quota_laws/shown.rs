@@ -137,3 +137,15 @@ fn an_explanation_tells_what_a_request_would_find_and_takes_nothing() {
     assert_eq!(Arc::strong_count(&limits), 1);
     assert!(all_returned(&limits, clock.at()));
 }
+
+#[test]
+fn a_minute_is_over_a_minute_after_its_last_request_began() {
+    let mut clock = Still::new();
+    let limits =
+        limits(&clock, &[limit("l", &[], Most { requests_per_minute: Some(10), tokens_per_minute: Some(100), ..Most::default() })]);
+    let held = limits.reserve(&ask("", ""), amount(20, 0), clock.at()).unwrap();
+    clock.forward(seconds(30));
+    held.settle(amount(20, 0), clock.at());
+    let frees = |clock: &Still| limits.view(clock.at(), 1).limits[0].top[0].measures.iter().map(|of| of.frees_in).collect::<Vec<_>>();
+    assert_eq!(frees(&clock), [Some(seconds(30)); 2]);
+}

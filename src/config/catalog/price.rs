@@ -128,27 +128,6 @@ impl Counted {
         !matches!(self, Self::Request | Self::Search)
     }
 
-    /// Its word in what is told of a charge.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::CachedInput => "cached_input",
-            Self::CacheWrite => "cache_write",
-            Self::CacheWrite1h => "cache_write_1h",
-            Self::CacheWrite12h => "cache_write_12h",
-            Self::Output => "output",
-            Self::Reasoning => "reasoning",
-            Self::AudioInput => "audio_input",
-            Self::CachedAudio => "cached_audio_input",
-            Self::AudioOutput => "audio_output",
-            Self::ImageInput => "image_input",
-            Self::ImageOutput => "image_output",
-            Self::VideoInput => "video_input",
-            Self::Request => "request",
-            Self::Search => "search",
-        }
-    }
-
     /// Everything that has a price, with its letter in a list.
     pub const ALL: [(u8, Self); 15] = [
         (b'i', Self::Input),

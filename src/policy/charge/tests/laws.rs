@@ -230,6 +230,46 @@ fn prices_of_the_policy_are_known_prices() {
 }
 
 #[test]
+fn a_tier_that_only_the_policy_prices_has_that_price() {
+    let mut rates = Rates::default();
+    rates.set(Counted::Input, Rate::parse("0.25").unwrap());
+    let flex = PriceRule { tier: Some(ServiceTier::Flex), rates, ..PriceRule::default() };
+    let prices = catalog::facts("mistral", "mistral-large-latest").prices;
+    let charged = |prices: &Prices, tier| {
+        let usage = Usage { input_tokens: Some(1_000_000), service_tier: Some(tier), ..EMPTY };
+        Charge::of(&Tariff::new(prices), &usage, &Served::once(on(NOON))).total
+    };
+    let usual = charged(&prices, ServiceTier::Flex);
+    assert_eq!(usual, charged(&prices, ServiceTier::Standard));
+    let set = prices.with(vec![flex]);
+    assert_eq!((charged(&set, ServiceTier::Flex), charged(&set, ServiceTier::Standard)), (NanoUsd(250_000_000), usual));
+}
+
+#[test]
+fn a_bound_holds_where_a_long_prompt_is_cheaper_and_where_each_part_is_rounded() {
+    let one = |counted, rate: &str, above_input_tokens| {
+        let mut rates = Rates::default();
+        rates.set(counted, Rate::parse(rate).unwrap());
+        PriceRule { above_input_tokens, rates, ..PriceRule::default() }
+    };
+    let prices = |rules| catalog::facts("openai", "never-heard-of").prices.with(rules);
+    let cheaper = Tariff::new(&prices(vec![one(Counted::Input, "1", Some(1_000)), one(Counted::Input, "2", None)]));
+    let input = |tokens| Usage { input_tokens: Some(tokens), ..EMPTY };
+    let upper = |input_tokens| Upper { input_tokens, ..Upper::default() };
+    let charged = |tariff: &Tariff, usage: &Usage| Charge::of(tariff, usage, &Served::once(on(NOON))).total;
+    assert_eq!([1_000, 1_001].map(|tokens| charged(&cheaper, &input(tokens)).0), [2_000_000, 1_001_000]);
+    assert!(bound(&cheaper, on(NOON), None, &upper(1_500)).0 >= 3_000_000, "it may have 1,000 tokens after all");
+
+    // Half a nano-dollar for a token.
+    let tiny = Tariff::new(&prices(vec![one(Counted::Input, "0.0005", None)]));
+    let parts = Usage { input_tokens: Some(3), cache_read_tokens: Some(1), cache_write_tokens: Some(1), ..EMPTY };
+    let total = charged(&tiny, &parts);
+    assert_eq!(total, NanoUsd(3));
+    assert!(bound(&tiny, on(NOON), None, &upper(3)) >= total);
+    assert_eq!(bound(&tiny, on(NOON), None, &upper(0)), NanoUsd::ZERO);
+}
+
+#[test]
 fn a_bill_counts_before_our_sum() {
     let told = Usage { billed: Some(NanoUsd(7)), ..SOME };
     let all = |charge: Charge| (charge.cost().0, charge.billed.is_some(), charge.price_unknown);
@@ -255,6 +295,13 @@ fn a_revision_names_the_rates_and_nothing_else() {
     assert_ne!(usual, revision("openai", "gpt-5.5", &Usage { input_tokens: Some(1), ..SOME }), "a long prompt has another price");
     assert_ne!(usual, revision("openai", "gpt-5.5", &Usage { service_tier: Some(ServiceTier::Flex), ..SOME }));
     assert_eq!(revision("anthropic", "claude-opus-4-6", &SOME), revision("anthropic", "claude-opus-4-7", &SOME), "the same rates");
+    let own = |rate: u32| {
+        let mut rates = Rates::default();
+        rates.set(Counted::Input, Rate::parse(&format!("0.{rate:06}")).unwrap());
+        let prices = catalog::facts("openai", "never-heard-of").prices.with(vec![PriceRule { rates, ..PriceRule::default() }]);
+        Charge::of(&Tariff::new(&prices), &SOME, &Served::once(on(NOON))).revision
+    };
+    assert_eq!((1..1_000).map(own).collect::<std::collections::HashSet<_>>().len(), 999, "other rates have another");
     let us = Usage { us_only: Some(true), ..SOME };
     assert_ne!(revision("anthropic", "claude-opus-4-6", &SOME), revision("anthropic", "claude-opus-4-6", &us));
 }
