@@ -869,6 +869,7 @@ fn tags_that_share_a_crowded_count_are_counted_once() {
     let tags: Vec<_> = texts.iter().map(|tag| Label::new(tag)).collect();
     let both = Ask { tags: &tags, ..ask("", "") };
     let held = limits.reserve(&both, ONE, clock.at()).unwrap();
+    assert!(limits.view(clock.at(), 9).limits[0].under_way <= 16, "one in each bank at most");
     refused(&limits, &both, ONE, clock.at());
     drop(held.settle(ONE, clock.at()));
     assert!(all_returned(&limits, clock.at()));
