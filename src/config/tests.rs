@@ -797,6 +797,8 @@ fn the_printed_configuration_says_the_same_without_secrets() {
     }
     let printed = render(&loaded(EVERYTHING));
     for line in [
+        "request_usd = 0.005",
+        "search_usd = 0.000001",
         "base_url = \"https://gateway.example.com:8443/openai?api-version=1&code=x&api_key=redacted\"",
         "base_url = \"http://10.0.0.1\"",
         "head_bytes_max = \"10001B\"",

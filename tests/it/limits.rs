@@ -509,3 +509,16 @@ async fn a_picture_in_a_stream_that_is_left_is_not_charged_by_its_bytes() {
     let settled = first(&world).settled;
     assert!((50..20_000).contains(&settled), "a million bytes are no quarter of a million tokens: {settled}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_bounds_is_reserved_at_the_most_that_its_model_writes() {
+    const WRITES: &str = "[[capabilities]]\nprovider = \"openai\"\nmodel = \"m\"\noutput_tokens = 5000\n";
+    let unbounded = ask("fast").replace("\"max_tokens\":100,", "");
+    for (limit, status) in
+        [("tokens_per_day = 4000", 429), ("tokens_per_day = 4000\nassume_output_tokens = 50", 200), ("tokens_per_day = 6000", 200)]
+    {
+        let world = world(&format!("{WRITES}[[limits]]\nname = \"l\"\n{limit}\n"));
+        world.always("openai", answer(10, 10));
+        assert_eq!(world.post(CHAT, &unbounded).await.status, status, "{limit}");
+    }
+}

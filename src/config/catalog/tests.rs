@@ -154,6 +154,22 @@ fn prices_follow_the_occasion() {
 }
 
 #[test]
+fn parts_rise_with_what_they_are_part_of() {
+    let prices = price::Prices::listed("i1 r0.1 w1.25 o4 t5|@priority i2 o8 w3");
+    let rates = |service_tier| prices.rates(&Occasion { at: noon(), input_tokens: 1, service_tier }).unwrap();
+    let of = |service_tier, counted| rates(service_tier).of(counted).map(|rate| rate.to_string()).unwrap_or_default();
+    for (counted, usual, dear) in [
+        (Counted::Input, "1", "2"),
+        (Counted::CachedInput, "0.1", "0.2"),
+        (Counted::CacheWrite, "1.25", "3"),
+        (Counted::Output, "4", "8"),
+        (Counted::Reasoning, "5", "10"),
+    ] {
+        assert_eq!([of("", counted), of("priority", counted)], [usual, dear], "{counted:?}");
+    }
+}
+
+#[test]
 fn rates_are_exact() {
     for (text, units) in [("0", 0), ("0.40", 400_000), ("1.60", 1_600_000), ("0.000001", 1), ("12", 12_000_000), ("0.1250000000", 125_000)]
     {
