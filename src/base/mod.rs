@@ -14,6 +14,7 @@ pub mod money;
 pub mod rng;
 pub mod secret;
 pub mod sse;
+pub mod text;
 
 pub use fault::{Fault, FaultKind, Origin};
 pub use secret::Secret;

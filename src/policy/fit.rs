@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::features::{Features, Has};
+use crate::base::text::grouped;
 use crate::config::Facts;
 use crate::config::catalog::Capabilities;
 
@@ -95,19 +96,6 @@ pub fn fits(features: &Features, facts: &Facts) -> Result<(), Misfit> {
 pub fn sure_tokens(features: &Features) -> u64 {
     let text = features.input_tokens.saturating_sub(features.media_tokens);
     text / 5 * 3 + features.media_tokens / 4
-}
-
-/// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use super::words;
 use crate::base::json::Object;
-use crate::base::money::NanoUsd;
-use crate::config::Unit;
+use crate::base::text::grouped;
 use crate::pipeline::{Shared, Snapshot};
-use crate::quota::{LimitView, Measure, MeasureView, SubjectView};
+use crate::quota::{LimitView, MeasureView, SubjectView};
 
 /// How many limits are shown at most: where there are more, those with the fullest subjects. Each key may have its own.
 const LIMITS_MAX: usize = 100;
@@ -73,7 +72,7 @@ fn limit_json(out: &mut Object<'_>, shown: &Shown) {
     let view = &shown.view;
     out.string("name", &view.limit.name);
     out.string("says", &words::says(&view.limit));
-    out.object("bounds", |out| view.bounds.iter().for_each(|bound| amount(out, bound.measure.label(), bound.measure, bound.most)));
+    out.object("bounds", |out| view.bounds.iter().for_each(|bound| out.verbatim(bound.measure.label(), &bound.measure.number(bound.most))));
     out.u64("subjects", view.subjects);
     out.u64("under_way", view.under_way);
     out.u64("waiting", view.waiting);
@@ -93,18 +92,10 @@ fn subject_json(out: &mut Object<'_>, subject: &SubjectView) {
 pub(super) fn measure(out: &mut Object<'_>, of: &MeasureView) {
     out.string("bound", of.measure.label());
     let amounts = [("most", of.most), ("settled", of.settled), ("reserved", of.reserved), ("left", of.free())];
-    amounts.into_iter().for_each(|(name, value)| amount(out, name, of.measure, value));
+    amounts.into_iter().for_each(|(name, value)| out.verbatim(name, &of.measure.number(value)));
     match of.frees_in {
         Some(time) => out.verbatim("frees_in_seconds", &format!("{:.3}", time.as_secs_f64())),
         None => out.null("frees_in_seconds"),
-    }
-}
-
-/// Money in USD, all else as it is counted.
-fn amount(out: &mut Object<'_>, name: &str, of: Measure, amount: u64) {
-    match of {
-        Measure::Window(Unit::Usd, _) => out.verbatim(name, &NanoUsd(amount).to_string()),
-        _ => out.u64(name, amount),
     }
 }
 
@@ -116,10 +107,10 @@ pub(super) fn rows(view: &LimitsView) -> Vec<[String; 7]> {
             view.limit.name.clone(),
             view.bounds.iter().map(words::bound).collect::<Vec<_>>().join(", "),
             words::says(&view.limit),
-            words::grouped(view.subjects),
-            words::grouped(view.under_way),
-            words::grouped(view.waiting),
-            words::grouped(shown.admitted + shown.queued),
+            grouped(view.subjects),
+            grouped(view.under_way),
+            grouped(view.waiting),
+            grouped(shown.admitted + shown.queued),
         ]
     };
     view.limits.iter().map(row).collect()

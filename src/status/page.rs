@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::view::{self, AliasView, PRICES, TargetView};
 use super::{Status, address, limits, words};
 use crate::base::clock;
+use crate::base::text::grouped;
 use crate::config::{Strategy, Target};
 use crate::journal::Health;
 use crate::policy::Standing;
@@ -64,7 +65,7 @@ pub(super) fn page(status: &Status) -> String {
     let names = ["Limit", "Bounds", "For whom", "Subjects", "Under way", "In line", "Let in"];
     table(&mut html, "Limits", names, &limits::rows(&limited));
     if limited.more > 0 {
-        html.push_str(&format!("<p class=\"none\">and {} more, of which less is used</p>", words::grouped(limited.more as u64)));
+        html.push_str(&format!("<p class=\"none\">and {} more, of which less is used</p>", grouped(limited.more as u64)));
     }
     let names = ["Limit", "Who", "Bound", "Used", "Left", "Free again"];
     table(&mut html, "Fullest limits", names, &limits::fullest_rows(&limited));
@@ -90,10 +91,10 @@ pub(super) fn page(status: &Status) -> String {
 }
 
 fn journal(health: &Health) -> String {
-    let kept = format!("{} records, {}", words::grouped(health.records), bytesize::ByteSize(health.bytes));
+    let kept = format!("{} records, {}", grouped(health.records), bytesize::ByteSize(health.bytes));
     let state = match (&health.trouble, health.configured) {
         (_, false) => return "none: a restart forgets what was spent ([state] dir is not set)".to_owned(),
-        (Some(trouble), true) => format!("counts in memory only: {trouble}; {} exchanges are not written", words::grouped(health.pending)),
+        (Some(trouble), true) => format!("counts in memory only: {trouble}; {} exchanges are not written", grouped(health.pending)),
         (None, true) => kept,
     };
     match health.corrupt_files {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::money::NanoUsd;
+use crate::base::text::grouped;
 use crate::config::{Dimension, Limit, OnExceed, Span, Unit};
 use crate::quota::{Measure, MeasureView};
 
@@ -37,19 +38,6 @@ pub(super) fn usd(money: NanoUsd) -> String {
     let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
     let whole = grouped(whole.parse().unwrap_or(0));
     if rest.is_empty() { format!("{whole} USD") } else { format!("{whole}.{rest:0<2} USD") }
-}
-
-/// Digits in threes.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A time to come, by its two largest units: `11h 59m`.

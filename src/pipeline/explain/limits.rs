@@ -8,9 +8,8 @@ use super::super::routing::{Routed, routed};
 use super::super::snapshot::Snapshot;
 use crate::base::Fault;
 use crate::base::json::{Array, Object};
-use crate::base::money::NanoUsd;
-use crate::config::{OnExceed, Unit};
-use crate::quota::{BoundStand, Measure, Stand};
+use crate::config::OnExceed;
+use crate::quota::{BoundStand, Stand};
 
 /// One step for each alias that the call is asked for under: the one it is routed to, and those that limits send it to.
 ///
@@ -100,10 +99,7 @@ fn bound(out: &mut Object<'_>, bound: &BoundStand) {
     let of = bound.view.measure;
     out.string("bound", of.label());
     for (name, amount) in [("most", bound.view.most), ("used", bound.view.used()), ("left", bound.view.free()), ("asked", bound.asked)] {
-        match of {
-            Measure::Window(Unit::Usd, _) => out.verbatim(name, &NanoUsd(amount).to_string()),
-            _ => out.u64(name, amount),
-        }
+        out.verbatim(name, &of.number(amount));
     }
     out.bool("fits", bound.fits);
 }

@@ -1,6 +1,6 @@
 //! The limits of a policy, over what is counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,6 +16,9 @@ use super::window::{Calendar, seconds};
 use super::{Amount, Ask, Moment};
 use crate::base::clock::Instant;
 use crate::config::{Limit, Policy};
+
+/// How many limits are remembered whose policies are over, before they are forgotten.
+const TALLIES_MAX: usize = 10_000;
 
 /// The limits of a policy. What is counted belongs to the process: [`Limits::renewed`] takes it over.
 pub struct Limits {
@@ -50,6 +53,12 @@ impl Limits {
     }
 
     fn over(policy: &Policy, books: Arc<Books>, mut tallies: HashMap<Box<str>, Arc<Tally>>) -> Arc<Self> {
+        if tallies.len() > TALLIES_MAX {
+            // Policies have had very many: those before this one are forgotten.
+            let all = policy.limits.iter().chain(policy.keys.iter().filter_map(|key| key.limit.as_ref()));
+            let named: HashSet<_> = all.map(|limit| limit.name.as_str()).collect();
+            tallies.retain(|name, _| named.contains(&**name));
+        }
         let mut rule = |limit: &Arc<Limit>, key: Option<&str>| {
             let tally = tallies.entry(limit.name.as_str().into()).or_insert_with(|| Arc::new(Tally::new(&limit.name)));
             Rule::new(limit, key, Arc::clone(tally))

@@ -32,12 +32,18 @@ impl Measure {
         }
     }
 
-    /// An amount of it, in words.
-    fn shown(self, amount: u64) -> String {
+    /// An amount of it as a JSON number: money in USD.
+    pub fn number(self, amount: u64) -> String {
         match self {
-            Self::Window(Unit::Usd, _) => format!("{} USD", NanoUsd(amount)),
+            Self::Window(Unit::Usd, _) => NanoUsd(amount).to_string(),
             _ => amount.to_string(),
         }
+    }
+
+    /// An amount of it, in words.
+    fn shown(self, amount: u64) -> String {
+        let unit = if matches!(self, Self::Window(Unit::Usd, _)) { " USD" } else { "" };
+        self.number(amount) + unit
     }
 }
 
