@@ -118,10 +118,10 @@ impl Served {
 }
 
 impl Account {
-    /// Opens the account of an exchange that begins now.
-    pub fn open(id: ExchangeId, now: Instant, shared: Arc<Shared>) -> Self {
+    /// Opens the account of an exchange that begins now. Boxed, since it is large and goes through many hands.
+    pub fn open(id: ExchangeId, now: Instant, shared: Arc<Shared>) -> Box<Self> {
         shared.stores.exchanges.fetch_add(1, Ordering::Relaxed);
-        Self {
+        Box::new(Self {
             record: Record::begin(id, now),
             target: None,
             served: None,
@@ -133,7 +133,7 @@ impl Account {
             covered: Amount::ZERO,
             shared,
             closed: false,
-        }
+        })
     }
 
     /// A target is asked, or was asked last; with it so many tries are made.

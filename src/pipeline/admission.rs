@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
+
 use super::account::{Account, warn};
 use super::answer::Refusal;
 use super::attempt::Payer;
@@ -169,9 +171,9 @@ fn grant(shared: &Shared, account: &mut Account, who: Who, model: Arc<str>, mut 
 /// What is told of a limit that was exceeded; it is counted.
 pub(super) fn reject(exceeded: &Exceeded, shared: &Shared, caller: Dialect) -> Refusal {
     shared.stores.sinks.meters.limit_decision(&exceeded.limit.name, "reject");
-    let mut refusal = Refusal::from(exceeded.fault());
-    ratelimit::tell_exceeded(&mut refusal.beside, caller, exceeded, shared.env.wall.now());
-    refusal
+    let mut beside = HeaderMap::new();
+    ratelimit::tell_exceeded(&mut beside, caller, exceeded, shared.env.wall.now());
+    Refusal { beside: Some(Box::new(beside)), ..exceeded.fault().into() }
 }
 
 /// The most that a call may come to at any of the targets that may answer it.

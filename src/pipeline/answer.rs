@@ -31,14 +31,14 @@ pub(super) struct Refusal {
     /// Its meaning.
     pub fault: Fault,
     /// Its status, headers and body, for a caller who speaks the same dialect.
-    pub raw: Option<(StatusCode, HeaderMap, Bytes)>,
+    pub raw: Option<Box<(StatusCode, HeaderMap, Bytes)>>,
     /// Headers that tell of it beside.
-    pub beside: HeaderMap,
+    pub beside: Option<Box<HeaderMap>>,
 }
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self { fault, raw: None, beside: HeaderMap::new() }
+        Self { fault, raw: None, beside: None }
     }
 }
 
@@ -213,7 +213,7 @@ fn insert_request_id(headers: &mut HeaderMap, caller: Dialect, id: ExchangeId) {
 pub(super) fn refuse(refusal: Refusal, caller: Dialect, told: &Told<'_>) -> Response<Body> {
     let codec = codec(caller);
     let Refusal { fault, raw, beside } = refusal;
-    let (status, mut headers, body) = match raw {
+    let (status, mut headers, body) = match raw.map(|raw| *raw) {
         Some((status, mut headers, body)) => {
             keep_answer_headers(&mut headers);
             (status, headers, body)
@@ -239,7 +239,7 @@ pub(super) fn refuse(refusal: Refusal, caller: Dialect, told: &Told<'_>) -> Resp
         // Rounded up: a client that comes back a moment early is refused once more.
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
     }
-    headers.extend(beside);
+    headers.extend(beside.into_iter().flat_map(|beside| *beside));
     tell(&mut headers, told);
     respond(status, headers, Body::Full(body))
 }
@@ -272,8 +272,8 @@ pub(super) fn refusal(
     fault.status = Some(status.as_u16());
     let limited = matches!(fault.kind, FaultKind::RateLimited | FaultKind::Overloaded | FaultKind::BudgetExhausted);
     fault.retry_after = wait::told(&headers, limited).or(fault.retry_after);
-    let raw = (provider == caller).then_some((status, headers, body));
-    Refusal { fault, raw, beside: HeaderMap::new() }
+    let raw = (provider == caller).then(|| Box::new((status, headers, body)));
+    Refusal { fault, raw, beside: None }
 }
 
 /// Takes the provider's keys out of what its error says.

@@ -107,7 +107,7 @@ impl<'a> Attempts<'a> {
             let entrant = self.enter(tries.index, permit, held, is_last);
             account.sends(entrant.prompt.clone());
             let patience = self.patience(tries.index).filter(|_| !is_last && self.routed.repeatable());
-            let (end, second) = race(entrant.attempt, patience, || self.beside(&mut tries, account)).await;
+            let (end, second) = race(&entrant.attempt, patience, || self.beside(&mut tries, account)).await;
             account.record.attempts = tries.made();
             account.answered();
             let mut refused_by = tries.index;
@@ -164,23 +164,23 @@ impl<'a> Attempts<'a> {
     }
 
     /// Reserves in the limits of a target's provider, where there are any.
-    async fn hold(&self, index: usize) -> Result<Option<Reservation>, Refusal> {
+    async fn hold(&self, index: usize) -> Result<Option<Box<Reservation>>, Refusal> {
         let Some(provider) = self.provider(index) else { return Ok(None) };
         let shared = &self.line.shared;
         let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
         let reserved = admission::in_line(shared, self.payer.limits, &ask, self.bound(index), Some(self.deadline)).await?;
         let mut held = reserved.map_err(|exceeded| admission::reject(&exceeded, shared, self.call.endpoint.dialect))?;
         held.note(self.prompt(index).amount(clock::now()));
-        Ok(Some(held))
+        Ok(Some(Box::new(held)))
     }
 
     /// The same without waiting in line, as nobody does for a hedge; `None` where there is no room.
-    fn hold_now(&self, index: usize) -> Option<Option<Reservation>> {
+    fn hold_now(&self, index: usize) -> Option<Option<Box<Reservation>>> {
         let Some(provider) = self.provider(index) else { return Some(None) };
         let ask = self.payer.subject.ask(&self.routed.route.name, Some(provider));
         let mut held = self.payer.limits.reserve(&ask, self.bound(index), self.line.shared.moment()).ok()?;
         held.note(self.prompt(index).amount(clock::now()));
-        Some(Some(held))
+        Some(Some(Box::new(held)))
     }
 
     /// The provider of a target, where limits count by it.
@@ -201,7 +201,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// A try is over without an answer. Where the provider `worked` on it, that is paid for.
-    fn lost(&self, prompt: &Prompt, held: Option<Reservation>, worked: bool, account: &mut Account) {
+    fn lost(&self, prompt: &Prompt, held: Option<Box<Reservation>>, worked: bool, account: &mut Account) {
         if worked {
             account.lose(prompt);
         }
@@ -212,7 +212,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// A try that begins now. The `last` one has all the time that is left.
-    fn enter(&self, index: usize, permit: Permit, held: Option<Reservation>, last: bool) -> Entrant<'a> {
+    fn enter(&self, index: usize, permit: Permit, held: Option<Box<Reservation>>, last: bool) -> Entrant<'a> {
         let Self { line, call, routed, deadline, exchange, .. } = *self;
         let now = clock::now();
         let due = self.due(now, last);

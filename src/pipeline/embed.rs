@@ -143,7 +143,7 @@ type Lane<'l> = Pin<Box<dyn Future<Output = Result<Vec<(usize, Answered)>, Refus
 ///
 /// # Errors
 /// An answer that is none, or not to what was asked.
-pub(super) fn understand(this: &Try<'_>, prepared: Prepared, asked: &Asked, answered: Answered) -> Result<Tried, Fault> {
+pub(super) fn understand(this: &Try<'_>, prepared: &mut Prepared, asked: &Asked, answered: Answered) -> Result<Tried, Fault> {
     let Try { line, call, .. } = *this;
     let target = this.target();
     let (caller, provider) = (speaker(call.endpoint.dialect, target)?, speaker(prepared.dialect, target)?);
@@ -188,7 +188,8 @@ pub(super) fn understand(this: &Try<'_>, prepared: Prepared, asked: &Asked, answ
     let no_headers = HeaderMap::new();
     let theirs = answers.first().map_or(&no_headers, |answered| &answered.headers);
     let headers = answer::translated_answer_headers(theirs, call.endpoint.dialect, this.exchange.id, None);
-    let good = Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses: prepared.notes.losses };
+    let losses = std::mem::take(&mut prepared.notes.losses);
+    let good = Good { status: StatusCode::OK, headers, content: Content::Whole(out.into(), Some(hold)), losses };
     Ok(Tried { good, learnt })
 }
 

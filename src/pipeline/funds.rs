@@ -31,7 +31,7 @@ pub(super) struct Funds {
     model: Arc<str>,
     whole: Reservation,
     /// In the limits of the provider that answers.
-    at_provider: Option<Reservation>,
+    at_provider: Option<Box<Reservation>>,
     /// What it may come to.
     upper: Upper,
     /// Once the journal has been told: by which prices.
@@ -85,7 +85,7 @@ impl Funds {
     }
 
     /// Holds what is reserved in the limits of the provider that answers.
-    pub(super) fn hold(&mut self, at_provider: Option<Reservation>) {
+    pub(super) fn hold(&mut self, at_provider: Option<Box<Reservation>>) {
         self.at_provider = at_provider;
     }
 
@@ -108,7 +108,7 @@ impl Funds {
     /// A limit says to cut.
     pub(super) fn grow(&mut self, upper: Upper, at: Moment) -> Result<(), Box<Exceeded>> {
         let more = upper.amount().minus(self.upper.amount());
-        for reservation in std::iter::once(&mut self.whole).chain(&mut self.at_provider) {
+        for reservation in std::iter::once(&mut self.whole).chain(self.at_provider.as_deref_mut()) {
             match reservation.extend(more, at) {
                 Extension::Fits | Extension::Overdrawn => {}
                 Extension::Cut(exceeded) => return Err(exceeded),

@@ -43,7 +43,7 @@ pub(super) enum Content {
 
 impl Good {
     /// The app's answer; the account closes with its body.
-    pub(super) fn respond(self, mut account: Account, line: &Pipeline) -> Response<Body> {
+    pub(super) fn respond(self, mut account: Box<Account>, line: &Pipeline) -> Response<Body> {
         let streams = &line.shared.stores.streams;
         let body = match self.content {
             Content::Whole(bytes, hold) => {

@@ -143,7 +143,7 @@ impl Pipeline {
             Err(refused) => return self.refused(refused.fault().into(), dialect, account, &snapshot),
         };
         account.record.key = key.as_ref().map(|caller| Arc::clone(&caller.key));
-        let asker = Asker::of(self, &snapshot, &head.headers, key.as_ref());
+        let mut asker = Asker::of(self, &snapshot, &head.headers, key.as_ref());
         let exchanged = match endpoint.operation {
             Operation::Models => Box::pin(self.list_models(&snapshot, dialect, &head, &asker, &mut account)).await,
             Operation::Opaque => {
@@ -151,7 +151,7 @@ impl Pipeline {
                 account.record.dialect = Some(dialect);
                 Box::pin(opaque::forward(self, &snapshot, dialect, head, body, &asker, &mut account)).await
             }
-            _ => self.exchange(endpoint, head, body, &snapshot, asker, &mut account).await,
+            _ => self.exchange(endpoint, head, body, &snapshot, &mut asker, &mut account).await,
         };
         match exchanged {
             Ok(good) => self.answered(good, dialect, account, &snapshot),
@@ -166,7 +166,7 @@ impl Pipeline {
         head: Parts,
         body: B,
         snapshot: &Snapshot,
-        mut asker: Asker<'_>,
+        asker: &mut Asker<'_>,
         account: &mut Account,
     ) -> Result<Good, Refusal>
     where
@@ -179,7 +179,7 @@ impl Pipeline {
         account.record.receiving = clock::now().duration_since(account.record.started);
         account.record.request_bytes = call.body.len() as u64;
         account.record.stream = call.stream;
-        let subject = Subject::of(&self.shared, &snapshot.limits, &asker, call.endpoint.operation);
+        let subject = Subject::of(&self.shared, &snapshot.limits, asker, call.endpoint.operation);
         let routed = admission::admit(self, snapshot, &call, &subject, account).await?;
         account.record.model = Some(Arc::clone(&routed.route.name));
         account.record.rule = routed.rule.clone();
@@ -215,12 +215,12 @@ impl Pipeline {
         ingress::endpoint(head)
     }
 
-    fn open_account(&self) -> Account {
+    fn open_account(&self) -> Box<Account> {
         let id = self.shared.env.rng.fork().exchange_id();
         Account::open(id, clock::now(), Arc::clone(&self.shared))
     }
 
-    fn answered(&self, mut good: Good, caller: Dialect, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
+    fn answered(&self, mut good: Good, caller: Dialect, mut account: Box<Account>, snapshot: &Snapshot) -> Response<Body> {
         account.record.status = Some(good.status.as_u16());
         account.record.losses = good.losses.names().len();
         if matches!(good.content, Content::Whole(..)) && account.record.usage.input_tokens.is_some() {
@@ -246,7 +246,7 @@ impl Pipeline {
         good.respond(account, self)
     }
 
-    fn refused(&self, refusal: Refusal, caller: Dialect, mut account: Account, snapshot: &Snapshot) -> Response<Body> {
+    fn refused(&self, refusal: Refusal, caller: Dialect, mut account: Box<Account>, snapshot: &Snapshot) -> Response<Body> {
         let fault = refusal.fault.clone();
         let told = Told {
             id: account.record.id,

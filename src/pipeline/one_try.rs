@@ -121,7 +121,7 @@ impl<'t> Try<'t> {
     ///
     /// # Errors
     /// Why there is no good answer; nothing in it tells the secret that was sent.
-    pub(super) async fn run(self) -> Result<Tried, Refusal> {
+    pub(super) async fn run(&self) -> Result<Tried, Refusal> {
         let mut sent = None;
         self.attempt(&mut sent).await.map_err(|mut refusal| {
             answer::redact_fault(&mut refusal.fault, sent.as_ref());
@@ -130,7 +130,7 @@ impl<'t> Try<'t> {
     }
 
     async fn attempt(&self, sent: &mut Option<Secret>) -> Result<Tried, Refusal> {
-        let prepared = outbound::prepare(self.call, &self.route.model, self.target())?;
+        let mut prepared = outbound::prepare(self.call, &self.route.model, self.target())?;
         let sent_at = clock::now();
         let due = self.due;
         let answered = tokio::time::timeout_at(due, self.ask_all(&prepared, sent)).await;
@@ -144,7 +144,7 @@ impl<'t> Try<'t> {
             }
         };
         let back_at = clock::now();
-        let mut tried = self.understand(prepared, answer, due, sent.as_ref()).await?;
+        let mut tried = self.understand(&mut prepared, answer, sent.as_ref()).await?;
         let until = if self.call.stream { sent_at } else { clock::now() };
         let waited = if self.call.stream { Duration::ZERO } else { back_at.duration_since(sent_at) };
         tried.learnt.overhead = until.duration_since(self.exchange.started).saturating_sub(waited).saturating_sub(self.exchange.receiving);
@@ -214,8 +214,7 @@ impl<'t> Try<'t> {
     }
 
     /// Judges a good head's content, and turns it into the caller's dialect where that is another.
-    async fn understand(&self, prepared: Prepared, answered: Answered, due: Instant, secret: Option<&Secret>) -> Result<Tried, Refusal> {
-        let mut prepared = prepared;
+    async fn understand(&self, prepared: &mut Prepared, answered: Answered, secret: Option<&Secret>) -> Result<Tried, Refusal> {
         if let Some(asked) = prepared.embed.take() {
             return Ok(embed::understand(self, prepared, &asked, answered)?);
         }
@@ -223,7 +222,7 @@ impl<'t> Try<'t> {
             AnsweredBody::Whole(body, hold) if !prepared.translated => Ok(self.keep_whole(prepared, answered.headers, body, hold)?),
             AnsweredBody::Whole(body, hold) => Ok(self.translate_whole(prepared, answered.headers, &body, hold)?),
             AnsweredBody::Several(_) => Err(Fault::internal("several answers to what was asked once").into()),
-            AnsweredBody::Stream(body) => Ok(self.begin_stream(prepared, answered.headers, body, due, secret).await?),
+            AnsweredBody::Stream(body) => Ok(self.begin_stream(prepared, answered.headers, body, secret).await?),
         }
     }
 
@@ -240,7 +239,7 @@ impl<'t> Try<'t> {
         }
     }
 
-    fn keep_whole(&self, prepared: Prepared, mut headers: HeaderMap, body: Bytes, hold: Hold) -> Result<Tried, Fault> {
+    fn keep_whole(&self, prepared: &mut Prepared, mut headers: HeaderMap, body: Bytes, hold: Hold) -> Result<Tried, Fault> {
         let mut learnt = Learnt::default();
         if matches!(self.call.endpoint.operation, Operation::Chat | Operation::Embeddings) {
             let observed = codec(prepared.dialect).observe_answer(&body)?;
@@ -252,12 +251,12 @@ impl<'t> Try<'t> {
         }
         answer::keep_answer_headers(&mut headers);
         let content = Content::Whole(body, Some(hold));
-        Ok(Tried { good: Good { status: StatusCode::OK, headers, content, losses: prepared.notes.losses }, learnt })
+        Ok(Tried { good: Good { status: StatusCode::OK, headers, content, losses: std::mem::take(&mut prepared.notes.losses) }, learnt })
     }
 
-    fn translate_whole(&self, prepared: Prepared, headers: HeaderMap, body: &[u8], mut hold: Hold) -> Result<Tried, Fault> {
+    fn translate_whole(&self, prepared: &mut Prepared, headers: HeaderMap, body: &[u8], mut hold: Hold) -> Result<Tried, Fault> {
         let caller = self.call.endpoint.dialect;
-        let mut notes = prepared.notes;
+        let notes = &mut prepared.notes;
         let answer = codec(prepared.dialect).decode_answer(body)?;
         let learnt = Learnt {
             usage: answer.usage.unwrap_or_default(),
@@ -265,24 +264,23 @@ impl<'t> Try<'t> {
             output_bytes: body.len() as u64,
             ..Learnt::default()
         };
-        let reply = self.reply(&notes);
+        let reply = self.reply(notes);
         let mut out = Vec::with_capacity(body.len() + 256);
-        codec(caller).encode_answer(&answer, &reply, &mut notes, &mut out);
+        codec(caller).encode_answer(&answer, &reply, notes, &mut out);
         if !hold.set(out.len()) {
             return Err(super::ingress::no_room());
         }
         let headers = answer::translated_answer_headers(&headers, caller, self.exchange.id, None);
         let content = Content::Whole(out.into(), Some(hold));
-        Ok(Tried { good: Good { status: StatusCode::OK, headers, content, losses: notes.losses }, learnt })
+        Ok(Tried { good: Good { status: StatusCode::OK, headers, content, losses: std::mem::take(&mut notes.losses) }, learnt })
     }
 
     /// Reads a stream up to its first content.
     async fn begin_stream(
         &self,
-        prepared: Prepared,
+        prepared: &mut Prepared,
         mut headers: HeaderMap,
         body: AnswerBody,
-        due: Instant,
         secret: Option<&Secret>,
     ) -> Result<Tried, Fault> {
         let Self { line, call, .. } = *self;
@@ -305,7 +303,7 @@ impl<'t> Try<'t> {
             cut: line.shared.drain.cut_signal(),
             sinks: Arc::clone(&line.shared.stores.sinks),
         }));
-        match tokio::time::timeout_at(due, relay.prime()).await {
+        match tokio::time::timeout_at(self.due, relay.prime()).await {
             Ok(primed) => primed?,
             Err(_) => {
                 let text = format!("{} gave no content in time.", self.names().label);
@@ -317,7 +315,8 @@ impl<'t> Try<'t> {
         } else {
             answer::keep_answer_headers(&mut headers);
         }
-        let good = Good { status: StatusCode::OK, headers, content: Content::Stream(relay), losses: prepared.notes.losses };
+        let good =
+            Good { status: StatusCode::OK, headers, content: Content::Stream(relay), losses: std::mem::take(&mut prepared.notes.losses) };
         Ok(Tried { good, learnt: Learnt::default() })
     }
 }

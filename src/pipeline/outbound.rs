@@ -30,7 +30,7 @@ pub(super) struct Prepared {
     /// Whether we asked for a usage event that the caller did not ask for.
     pub withhold_usage: bool,
     /// What was asked for, where embeddings are translated.
-    pub embed: Option<embed::Asked>,
+    pub embed: Option<Box<embed::Asked>>,
 }
 
 impl Prepared {
@@ -79,7 +79,7 @@ pub(super) fn prepare(call: &Call, model: &Model, target: &Target) -> Result<Pre
         let mut notes = Notes::default();
         let (body, asked) = embed::prepare(call, target, dialect, &mut notes)?;
         refuse_losses(model, target, &notes.losses)?;
-        return Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: Some(asked) });
+        return Ok(Prepared { body, notes, dialect, framing, translated: true, withhold_usage: false, embed: Some(Box::new(asked)) });
     }
     if call.endpoint.operation != Operation::Chat {
         let text = format!(

@@ -79,7 +79,7 @@ pub(super) struct Relay {
     out: Out,
     seen: Seen,
     state: State,
-    account: Option<Account>,
+    account: Option<Box<Account>>,
     streams: Option<Arc<AtomicUsize>>,
     sinks: Arc<Sinks>,
 }
@@ -163,7 +163,7 @@ impl Relay {
     }
 
     /// From here on this answer is the app's: it carries the account, and closes it.
-    pub(super) fn commit(mut self, account: Account, streams: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn commit(mut self, account: Box<Account>, streams: &Arc<AtomicUsize>) -> Self {
         streams.fetch_add(1, Ordering::Relaxed);
         self.streams = Some(Arc::clone(streams));
         self.account = Some(account);

@@ -78,7 +78,7 @@ impl<S: Service> Protocol<S> {
     /// # Errors
     /// A panic outside of an exchange, as in a body that is being streamed; the connection is gone.
     pub(super) async fn run(&self, stream: Stream, service: S, rules: Arc<EdgeRules>, drain: DrainWatch) -> Result<(), ()> {
-        caught(self.converse(stream, service, rules, drain)).await.map_err(drop)
+        caught(pin!(self.converse(stream, service, rules, drain))).await.map_err(drop)
     }
 
     async fn converse(&self, stream: Stream, service: S, rules: Arc<EdgeRules>, mut drain: DrainWatch) {
@@ -140,7 +140,7 @@ impl<S: Service, F: Future<Output = ()> + Send + 'static> Executor<F> for Spawne
     fn execute(&self, stream: F) {
         let service = self.0.clone();
         tokio::spawn(async move {
-            if caught(stream).await.is_err() {
+            if caught(pin!(stream)).await.is_err() {
                 service.panicked();
             }
         });

@@ -52,7 +52,7 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Exchanges<S> {
         let handover = upgrade.map(|upgrade| (upgrade, Arc::clone(&self.handover)));
         Box::pin(async move {
             let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
-            let served = caught(async { service.serve(Request::from_parts(parts, body)).await }).await;
+            let served = caught(pin!(service.serve(Request::from_parts(parts, body)))).await;
             let response = served.unwrap_or_else(|panic| {
                 service.panicked();
                 service.refuse(&bare_head(method, uri, version), Fault::internal(panic_text(&*panic)))
@@ -79,9 +79,8 @@ impl<S: Service> Exchanges<S> {
     }
 }
 
-/// Runs a future to its end or to its panic.
-pub(super) async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
+/// Runs a future to its end or to its panic. It is lent, since what an `async fn` is given and pins has room in its state twice.
+pub(super) async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Box<dyn Any + Send>> {
     // A future that panicked is dropped and never polled again, so nobody sees its broken state.
     poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),

@@ -875,3 +875,12 @@ async fn clients_that_knock_are_answered() {
     }
     world.assert_settled(0);
 }
+
+#[tokio::test]
+async fn an_exchange_under_way_is_small() {
+    let world = World::new(PAIR);
+    let request = http::Request::post(CHAT).body(http_body_util::Full::new(Bytes::from_static(ASK.as_bytes()))).unwrap();
+    let bytes = std::mem::size_of_val(&world.line.serve(request));
+    // It is moved to the heap as a whole, for each request: 23 KB cost two microseconds.
+    assert!(bytes < 6 << 10, "{bytes}");
+}

@@ -66,13 +66,13 @@ pub(super) struct Progress {
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     over: bool,
-    account: Option<Account>,
+    account: Option<Box<Account>>,
     streams: Option<Arc<AtomicUsize>>,
 }
 
 impl Passage {
     /// From here on this answer is the app's: it carries the account, and closes it.
-    pub(in crate::pipeline) fn commit(mut self, account: Account, streams: &Arc<AtomicUsize>) -> Self {
+    pub(in crate::pipeline) fn commit(mut self, account: Box<Account>, streams: &Arc<AtomicUsize>) -> Self {
         streams.fetch_add(1, Ordering::Relaxed);
         self.progress.streams = Some(Arc::clone(streams));
         self.progress.account = Some(account);

@@ -61,7 +61,7 @@ fn is_credential(protocol: &str) -> bool {
 pub(in crate::pipeline) struct Socket {
     provider: Box<dyn Io>,
     cut: drain::Cut,
-    account: Option<Account>,
+    account: Option<Box<Account>>,
     streams: Option<Arc<AtomicUsize>>,
 }
 
@@ -81,7 +81,7 @@ pub(in crate::pipeline) const UPGRADE_REQUIRED: (HeaderName, HeaderValue) = (hea
 
 impl Socket {
     /// From here on this connection is the app's: it carries the account, and closes it.
-    pub(in crate::pipeline) fn commit(mut self, account: Account, streams: &Arc<AtomicUsize>) -> Self {
+    pub(in crate::pipeline) fn commit(mut self, account: Box<Account>, streams: &Arc<AtomicUsize>) -> Self {
         streams.fetch_add(1, Ordering::Relaxed);
         self.streams = Some(Arc::clone(streams));
         self.account = Some(account);
