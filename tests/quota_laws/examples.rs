@@ -854,11 +854,34 @@ fn the_crowd_of_a_limit_is_its_own() {
     assert_eq!(refused(&limits, &ask("u", ""), ONE, clock.at()).limit.name, "b");
     // Nor is it the count of those who are not named: in each of 16 banks one has a count of his own, and one is the
     // first of the crowd.
-    let limits = Limits::with_room(&policy(&[limit("l", &[Dimension::User], requests(1))]), clock.origin(), 1);
+    let limits = Limits::with_room(&policy(&[limit("l", &[Dimension::User], requests(2))]), clock.origin(), 1);
     pass(&limits, &ask("", ""), ONE, clock.at());
     let names: Vec<_> = (0..400).map(|user| format!("u{user}")).collect();
     let passed = names.iter().filter(|name| limits.reserve(&ask(name, ""), ONE, clock.at()).is_ok()).count();
-    assert_eq!(passed, 31);
+    assert_eq!(passed, 15 * 3 + 2);
+    pass(&limits, &ask("", ""), ONE, clock.at());
+    refused(&limits, &ask("", ""), ONE, clock.at());
+}
+
+#[test]
+fn more_is_reserved_where_all_of_it_fits_or_not_at_all() {
+    let clock = Still::new();
+    let both = [limit("money", &[], window(Unit::Usd, Span::Hour, 100)), limit("tokens", &[], tokens(50))];
+    let limits = limits(&clock, &both);
+    let mut held = limits.reserve(&ask("", ""), amount(10, 70), clock.at()).unwrap();
+    assert!(!held.extend_if_fits(amount(41, 30), clock.at()), "the tokens do not fit");
+    assert!(!held.extend_if_fits(amount(40, 31), clock.at()), "the money does not");
+    assert_eq!(held.reserved(), amount(10, 70));
+    limits.check(&ask("", ""), amount(40, 30), clock.at()).unwrap();
+    assert!(held.extend_if_fits(amount(40, 30), clock.at()));
+    assert_eq!(held.reserved(), amount(50, 100));
+    let exceeded = refused(&limits, &ask("", ""), amount(0, 1), clock.at());
+    assert_eq!((&*exceeded.limit.name, exceeded.used), ("money", 100));
+    assert_eq!(refused(&limits, &ask("", ""), amount(1, 0), clock.at()).used, 50);
+    assert!(held.extend_if_fits(Amount::ZERO, clock.at()), "nothing always fits");
+    drop(held.settle(amount(20, 80), clock.at()));
+    pass(&limits, &ask("", ""), amount(30, 20), clock.at());
+    refused(&limits, &ask("", ""), ONE, clock.at());
 }
 
 #[test]

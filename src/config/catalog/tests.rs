@@ -167,6 +167,54 @@ fn parts_rise_with_what_they_are_part_of() {
     ] {
         assert_eq!([of("", counted), of("priority", counted)], [usual, dear], "{counted:?}");
     }
+    // From nothing there is no telling by how much.
+    let priority = Occasion { service_tier: "priority", ..ordinary(noon()) };
+    let rates = price::Prices::listed("i0 r0.1 o4|@priority i2").rates(&priority).unwrap();
+    assert_eq!(rates.of(Counted::CachedInput), Rate::parse("0.1").ok());
+    assert!(price::Prices::listed("").rates(&priority).is_none(), "nothing is known");
+}
+
+#[test]
+fn hours_days_tiers_and_lengths_hold_at_once() {
+    const LIST: &str = "i1 o2|>100 i3|@batch i5|off:1234567/0000-0600 i7|off:67/0600-2400 i9|off:67/0600-2400 @batch i10\
+        |from:2026-12-01 i11 o2|from:2026-12-01 @batch i15|from:2026-12-01 >100 i13|from:2026-12-01 off:1234567/0000-0600 i17\
+        |from:2026-12-01 off:67/0600-2400 i19";
+    let prices = price::Prices::listed(LIST);
+    let tariff = price::Tariff::new(&prices);
+    let mut seen = std::collections::BTreeSet::new();
+    for time in ["2026-11-25T12:00:00Z", "2026-11-25T03:00:00Z", "2026-11-28T12:00:00Z"] {
+        for days in [0, 7, 14] {
+            for (input_tokens, service_tier) in [(100, ""), (101, ""), (100, "batch"), (101, "batch")] {
+                let at = on(time) + Duration::from_secs(days * 86_400);
+                let rates = prices.rates(&Occasion { at, input_tokens, service_tier }).unwrap();
+                let tier = crate::ir::ServiceTier::named(service_tier).unwrap_or(crate::ir::ServiceTier::Standard);
+                let rate = tariff.terms(at, input_tokens, tier, false).rate(Counted::Input);
+                assert_eq!(Some(rate), rates.of(Counted::Input), "{time} + {days} {input_tokens} {service_tier}");
+                seen.insert(rate.to_string());
+            }
+        }
+    }
+    assert!(seen.len() >= 8, "{seen:?}");
+}
+
+#[test]
+fn regional_endpoints_of_vertex_cost_more_for_the_newer_claude() {
+    for (kind, location, model, usd) in [
+        ("vertex", "global", "claude-sonnet-4-5@20250929", "1"),
+        ("vertex", "europe-west1", "claude-sonnet-4-5@20250929", "1.1"),
+        ("vertex", "us-east5", "publishers/anthropic/models/claude-opus-5", "1.1"),
+        ("vertex", "us-east5", "claude-opus-4", "1"),
+        ("vertex", "us-east5", "claude-opus-4@20250514", "1"),
+        ("vertex", "us-east5", "claude-opus-4-1", "1"),
+        ("vertex", "us-east5", "claude-sonnet-4", "1"),
+        ("vertex", "us-east5", "claude-3-5-haiku@20241022", "1"),
+        ("vertex", "us-east5", "gemini-2.5-pro", "1"),
+        ("anthropic", "us-east5", "claude-opus-5", "1"),
+    ] {
+        let habits = price::Habits { kind, ..price::Habits::default() };
+        let rates = price::Prices::listed("i1").charged(habits).at(location, model).rates(&ordinary(noon())).unwrap();
+        assert_eq!(rates.of(Counted::Input), Rate::parse(usd).ok(), "{kind} {location} {model}");
+    }
 }
 
 #[test]
