@@ -133,7 +133,7 @@ impl Journal {
     }
 
     /// A journal that only looks: it recovers what the directory tells, whoever is at work there, and writes nothing. What is
-    /// under way there counts at its estimate.
+    /// under way there counts at its estimate. Where the directory cannot be read, [`Journal::health`] says so.
     pub fn glance(settings: &State, now: SystemTime, chance: &RootRng) -> Self {
         let journal = Self::still(&State::default(), now, chance);
         if let Some(dir) = &settings.dir {

@@ -145,6 +145,11 @@ fn an_exchange_counts_once_it_is_settled_and_at_its_estimate_when_it_never_was()
     assert_eq!(glance.user("alice"), journal.user("alice"));
     drop(glance);
     assert_eq!(totals(&folder.0), (1, 60, 0), "whoever only looks settles nothing");
+    for (name, told) in [("journal.lock", true), ("not-there", false)] {
+        let settings = State { dir: Some(folder.0.join(name)), ..State::default() };
+        let trouble = Journal::glance(&settings, at(2), &RootRng::seeded(1)).health().trouble;
+        assert_eq!(trouble.is_some_and(|trouble| trouble.contains(name)), told, "{name}");
+    }
     drop(journal);
 
     let journal = open(&folder.0, at(100));

@@ -160,9 +160,14 @@ impl Upkeep {
         if let Some(key) = UserKey::read(dir) {
             self.take_key(shared, key);
         }
-        if let Ok(Replay { mut sums, .. }) = folder::replay(dir, None) {
-            let settles = sums.settle_open();
-            self.give(shared, Recovered::new(sums, total(&settles)), now);
+        match folder::replay(dir, None) {
+            Ok(Replay { mut sums, .. }) => {
+                let settles = sums.settle_open();
+                self.give(shared, Recovered::new(sums, total(&settles)), now);
+            }
+            // Nobody has spent anything yet.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => locked(&shared.log).stop(&format!("{} cannot be read: {cause}", dir.display())),
         }
     }
 

@@ -63,6 +63,9 @@ pub async fn explain(line: &Pipeline, head: Parts, body: Bytes) -> Result<Vec<u8
             return refused(out, &refusal.fault());
         }
         out.array("rules", |out| rules(out, line, &snapshot, &call, &seen));
+        if let Some(trouble) = &stores.journal.health().trouble {
+            out.string("journal", &format!("{trouble}: limits are told as if nothing had been spent"));
+        }
         let subject = Subject::of(&line.shared, &snapshot.limits, &asker, call.endpoint.operation);
         let mut admitted = Err(Fault::internal("nothing was decided"));
         out.array("limits", |out| admitted = limits::admitted(out, line, &snapshot, &call, &subject));
