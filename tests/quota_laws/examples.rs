@@ -173,6 +173,24 @@ fn windows_end_with_the_clock_of_their_offset() {
 }
 
 #[test]
+fn each_limit_of_a_request_has_its_own_offset() {
+    let mut clock = Still::new();
+    let at = |name, offset| own(limit(name, &[], window(Unit::Usd, Span::Day, 10)), |limit| limit.offset_seconds = offset);
+    // Their days end in 2, 12 and 10 hours; the third is asked with the first's calendar at hand, and with the second's.
+    let limits = limits(&clock, &[at("east", 36_000), at("here", 0), at("near", 7200)]);
+    pass(&limits, &ask("", ""), amount(0, 10), clock.at());
+    for (hours, left) in [(2, ["here", "near"].as_slice()), (10, &["here"]), (12, &[])] {
+        clock.wall = seconds(NOON + hours * 3600 - 1);
+        refused(&limits, &ask("", ""), ONE, clock.at());
+        clock.wall = seconds(NOON + hours * 3600);
+        let view = limits.view(clock.at(), 1);
+        let spent = view.limits.iter().filter(|limit| limit.top.iter().any(|top| top.measures.iter().any(|measure| measure.settled == 10)));
+        assert_eq!(spent.map(|limit| &*limit.limit.name).collect::<Vec<_>>(), left, "{hours}");
+        assert_eq!(limits.check(&ask("", ""), ONE, clock.at()).is_ok(), left.is_empty(), "{hours}");
+    }
+}
+
+#[test]
 fn every_month_of_400_years_has_its_length() {
     // From 1970 on, as far as 32 bits of seconds reach: each month's end is the next one's beginning.
     let mut clock = Still::new();
