@@ -167,6 +167,10 @@ fn parts_rise_with_what_they_are_part_of() {
     ] {
         assert_eq!([of("", counted), of("priority", counted)], [usual, dear], "{counted:?}");
     }
+    // They do not fall with it: a list that is silent of a part has not said that it costs less.
+    let batch = Occasion { service_tier: "batch", ..ordinary(noon()) };
+    let rates = price::Prices::listed("i1 r0.1 o4|@batch i0.5 o2").rates(&batch).unwrap();
+    assert_eq!([Counted::Input, Counted::CachedInput].map(|counted| rates.of(counted)), ["0.5", "0.1"].map(|usd| Rate::parse(usd).ok()));
     // From nothing there is no telling by how much.
     let priority = Occasion { service_tier: "priority", ..ordinary(noon()) };
     let rates = price::Prices::listed("i0 r0.1 o4|@priority i2").rates(&priority).unwrap();
