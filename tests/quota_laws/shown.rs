@@ -39,6 +39,19 @@ fn who_is_let_in_is_counted_once_by_each_limit() {
 }
 
 #[test]
+fn what_limits_that_are_gone_admitted_is_not_kept_for_ever() {
+    let clock = Still::new();
+    let policies = |round: u32| policy(&(0..900).map(|each| limit(&format!("l{round}-{each}"), &[], requests(9))).collect::<Vec<_>>());
+    let mut now = Limits::new(&policies(0), clock.origin());
+    for round in 1..30 {
+        pass(&now, &ask("u", "m"), ONE, clock.at());
+        now = now.renewed(&policies(round));
+        assert!(now.admissions().count() <= 11_000, "{round}");
+    }
+    assert_eq!(admissions(&now)["l28-0"], (1, 0), "what went last is told still");
+}
+
+#[test]
 fn who_stood_in_line_is_counted_apart() {
     let clock = Still::new();
     let queued = queue(limit("line", &[], concurrent(1)), 10, 9);
