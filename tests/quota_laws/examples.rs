@@ -94,6 +94,50 @@ fn a_long_log_lets_nobody_in_early_and_nobody_in_late_by_more_than_a_grain() {
 }
 
 #[test]
+fn a_long_log_has_one_entry_for_a_grain() {
+    const EXACT: u64 = 64;
+    let mut clock = Still::new();
+    let limits = limits(&clock, &[limit("l", &[], tokens(EXACT + 3))]);
+    let mut pass_at = |millis: u64| {
+        clock.forward(Duration::from_millis(millis) - clock.elapsed);
+        pass(&limits, &ask("", ""), ONE, clock.at());
+        clock
+    };
+    (0..EXACT).for_each(|each| drop(pass_at(each)));
+    // Two within the same fifth of a second count from the later, the next by itself.
+    let clock = [10_000, 10_199, 10_200].map(&mut pass_at)[2];
+    let wait = |tokens| refused(&limits, &ask("", ""), amount(tokens, 0), clock.at()).again;
+    for (tokens, at) in [(EXACT, 63), (EXACT + 1, 10_199), (EXACT + 2, 10_199), (EXACT + 3, 10_200)] {
+        assert_eq!(wait(tokens), Again::In(Duration::from_millis(60_000 + at) - clock.elapsed), "{tokens}");
+    }
+}
+
+#[test]
+fn of_equals_the_first_is_told() {
+    let clock = Still::new();
+    let two = [limit("a", &[], requests(3)), limit("b", &[Dimension::User], requests(2))];
+    let limits = limits(&clock, &two);
+    pass(&limits, &ask("v", ""), ONE, clock.at());
+    let held = limits.reserve(&ask("u", ""), ONE, clock.at()).unwrap();
+    assert_eq!(held.left().requests.map(|room| (room.most, room.remaining)), Some((3, 1)), "both have one left");
+    pass(&limits, &ask("u", ""), ONE, clock.at());
+    assert_eq!(refused(&limits, &ask("u", ""), ONE, clock.at()).limit.name, "a", "both are full, for as long");
+}
+
+#[test]
+fn each_tag_counts_and_one_that_is_named_twice_counts_once() {
+    let clock = Still::new();
+    let limits = limits(&clock, &[limit("l", &[Dimension::Tag], requests(2))]);
+    let labels = ["a", "b", "a"].map(Label::new);
+    let with = |tags: &[Label<'_>]| limits.reserve(&Ask { tags, ..ask("", "") }, ONE, clock.at()).map(drop);
+    with(&labels).unwrap();
+    with(&labels[..1]).unwrap();
+    with(&labels[1..2]).unwrap();
+    assert!(with(&labels[..1]).is_err() && with(&labels[1..2]).is_err());
+    assert!(with(&[Label::new("c")]).is_ok());
+}
+
+#[test]
 fn what_was_not_used_comes_back_from_a_long_log_too() {
     let mut clock = Still::new();
     let limits = limits(&clock, &[limit("l", &[], tokens(1_000_000))]);
@@ -628,6 +672,19 @@ fn thresholds_of_rates_are_told_once_a_minute() {
         assert_eq!(next(0, &clock), []);
     }
     assert_eq!(next(0, &clock), [(Measure::RequestsPerMinute, 500, 5)]);
+}
+
+#[test]
+fn thresholds_are_told_after_a_year_too() {
+    let mut clock = Still::new();
+    let limits = limits(&clock, &[own(limit("l", &[], requests(1)), |limit| limit.warn_permille = vec![1000])]);
+    for _ in 0..3 {
+        clock.forward(seconds(366 * 86_400));
+        for _ in 0..2 {
+            clock.forward(seconds(60));
+            assert_eq!(limits.reserve(&ask("", ""), ONE, clock.at()).unwrap().take_crossings().len(), 1, "{:?}", clock.elapsed);
+        }
+    }
 }
 
 #[test]
