@@ -167,7 +167,7 @@ impl Upkeep {
             }
             // Nobody has spent anything yet.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => locked(&shared.log).stop(&format!("{} cannot be read: {cause}", dir.display())),
+            Err(cause) => locked(&shared.log).trouble = Some(format!("{} cannot be read: {cause}", dir.display())),
         }
     }
 

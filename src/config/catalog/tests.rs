@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use super::price::{Counted, Occasion, Rate};
 use super::*;
-use crate::ir::Thinking;
+use crate::ir::{ServiceTier, Thinking};
 
 /// An ordinary request on a working day's noon; 2026-11-25 is a Wednesday.
 fn noon() -> SystemTime {
@@ -191,7 +191,7 @@ fn hours_days_tiers_and_lengths_hold_at_once() {
             for (input_tokens, service_tier) in [(100, ""), (101, ""), (100, "batch"), (101, "batch")] {
                 let at = on(time) + Duration::from_secs(days * 86_400);
                 let rates = prices.rates(&Occasion { at, input_tokens, service_tier }).unwrap();
-                let tier = crate::ir::ServiceTier::named(service_tier).unwrap_or(crate::ir::ServiceTier::Standard);
+                let tier = ServiceTier::named(service_tier).unwrap_or(ServiceTier::Standard);
                 let rate = tariff.terms(at, input_tokens, tier, false).rate(Counted::Input);
                 assert_eq!(Some(rate), rates.of(Counted::Input), "{time} + {days} {input_tokens} {service_tier}");
                 seen.insert(rate.to_string());

@@ -35,7 +35,7 @@ fn a_limit_says_what_it_means() {
     };
     assert_eq!(*limit, expected);
     assert_eq!(limit.most.budget(Span::Day), Some(NanoUsd(50_000_000_000)));
-    let all = &loaded(super::EVERYTHING).policy.limits[0];
+    let all = &loaded(super::printed::EVERYTHING).policy.limits[0];
     assert_eq!(all.per, [Dimension::Team, Dimension::Operation]);
     let selector = |of, patterns: &[&str]| Selector { of, patterns: patterns.iter().map(|text| (*text).to_owned()).collect() };
     assert_eq!(all.when, [selector(Dimension::User, &["bot-*"]), selector(Dimension::Model, &["m", "gpt-*"])]);
@@ -46,7 +46,7 @@ fn a_limit_says_what_it_means() {
     assert_eq!(all.offset_seconds, -(3 * 3600 + 30 * 60));
     assert_eq!(all.on_exceed, OnExceed::Queue { timeout: Duration::from_secs(1), length_max: 2 });
     assert_eq!((all.on_overrun, all.warn_permille.as_slice()), (OnOverrun::Cut, [500, 900].as_slice()));
-    let other = &loaded(super::EVERYTHING).policy.limits[1];
+    let other = &loaded(super::printed::EVERYTHING).policy.limits[1];
     assert_eq!(other.on_exceed, OnExceed::Degrade { to: "m".into() });
     assert!(other.warn_permille.is_empty());
 }
@@ -200,7 +200,7 @@ fn offsets_are_read_as_they_are_shown() {
 
 #[test]
 fn a_key_says_whom_it_stands_for() {
-    let [bare, named] = <[_; 2]>::try_from(loaded(super::EVERYTHING).policy.keys).unwrap();
+    let [bare, named] = <[_; 2]>::try_from(loaded(super::printed::EVERYTHING).policy.keys).unwrap();
     assert_eq!((bare.name.as_str(), bare.digest.to_string().as_str()), ("9f86d081884c", DIGEST));
     assert_eq!(bare.digest, Digest::of("test"));
     assert_eq!(format!("{:?}", bare.digest), DIGEST);
